@@ -1,0 +1,3 @@
+"""Lading: a trusted registry for container images."""
+
+__version__ = "0.1.0.dev0"

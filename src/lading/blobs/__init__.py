@@ -1,0 +1,1 @@
+"""Content by digest: staging, and backends that keep it."""

@@ -1,0 +1,1 @@
+"""Replicas, health, status, site settings, backup and restore."""

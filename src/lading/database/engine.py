@@ -1,0 +1,191 @@
+"""The two engines of a database, reads and writes, and the unit of work.
+
+SQLite: WAL, `synchronous = FULL`. Writers take an asyncio lock, then `flock` on `write.lock`, then BEGIN IMMEDIATE: with
+SQLite's own busy handler one of four writing processes starves the others (docs/decisions/0002). PostgreSQL: its own.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+
+from lading.core.errors import UnavailableError
+from lading.database.points import Points, PostgresqlPoints, SqlitePoints
+
+_READERS = 4
+
+
+class Database:
+    """One database, open. Make it with `open`, end it with `close`."""
+
+    def __init__(
+        self, *, url: str, reader: AsyncEngine, writer: AsyncEngine, points: Points, lock: "_FileLock | None"
+    ) -> None:
+        self.url = url
+        self.points = points
+        self._reader = reader
+        self._writer = writer
+        self._lock = lock
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._lock is not None
+
+    @classmethod
+    async def open(cls, url: str, *, pool_size: int = 5) -> Self:
+        """The database at `url`, ready for questions; its schema is `migrations.upgrade`'s matter.
+
+        Shape: `sqlite+aiosqlite:////absolute/path` or `postgresql+asyncpg://user:password@host/name` (with `?host=/folder`
+        for a socket).
+        Errors: UnavailableError when it does not answer.
+        """
+        return await (cls._open_sqlite(url) if url.startswith("sqlite") else cls._open_postgresql(url, pool_size))
+
+    @classmethod
+    async def _open_sqlite(cls, url: str) -> Self:
+        path = Path(make_url(url).database or "")
+        reader = create_async_engine(
+            url, isolation_level="AUTOCOMMIT", poolclass=AsyncAdaptedQueuePool, pool_size=_READERS, max_overflow=4
+        )
+        writer = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0)
+        for engine in (reader, writer):
+            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        event.listen(writer.sync_engine, "connect", _manual_begin)
+        async with reader.connect() as connection:  # makes the file, and turns WAL on before the read-only connection opens
+            await connection.execute(text("SELECT 1"))
+        path.chmod(0o600)
+        return cls(
+            url=url,
+            reader=reader,
+            writer=writer,
+            points=SqlitePoints(path),
+            lock=_FileLock(path.with_name("write.lock")),
+        )
+
+    @classmethod
+    async def _open_postgresql(cls, url: str, pool_size: int) -> Self:
+        options = {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True, "pool_recycle": 1800}
+        reader = create_async_engine(url, isolation_level="AUTOCOMMIT", **options)
+        writer = create_async_engine(url, **options)
+        plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            pool = await asyncpg.create_pool(plain, min_size=1, max_size=pool_size)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            raise UnavailableError("the database does not answer: check database.url and that PostgreSQL runs") from error
+        return cls(url=url, reader=reader, writer=writer, points=PostgresqlPoints(pool), lock=None)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for questions, each its own transaction. Errors: UnavailableError."""
+        with _translated():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self, *, durable: bool = True) -> AsyncIterator[AsyncConnection]:
+        """A unit of work: one transaction, committed at the end of the block, or nothing of it.
+
+        `durable=False` is for what may be lost when the machine (not the process) dies: the commit does not wait for
+        the disk. Errors: UnavailableError when the database can't be reached or stays locked.
+        """
+        with _translated():
+            if self._lock is None:
+                async with self._writer.begin() as connection:
+                    if not durable:
+                        await connection.execute(text("SET LOCAL synchronous_commit = off"))
+                    yield connection
+                return
+            async with self._lock, self._writer.connect() as connection:
+                await connection.execution_options(durable=durable)
+                async with connection.begin():
+                    yield connection
+
+    async def close(self) -> None:
+        """Gives all connections back."""
+        await self.points.close()
+        await self._reader.dispose()
+        await self._writer.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+
+class _translated:  # noqa: N801 — reads as the statement it is
+    """Turns a database that can't be reached into UnavailableError; all else passes."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OperationalError | InterfaceError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            raise UnavailableError("the database does not answer; try again in a moment") from error
+        if isinstance(error, ConnectionError | asyncpg.PostgresConnectionError):
+            raise UnavailableError("the database does not answer; try again in a moment") from error
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _manual_begin(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # sqlite3 begins by itself only before DML, leaving an earlier SELECT outside the transaction.
+    connection.isolation_level = None  # type: ignore[attr-defined]
+
+
+def _begin_immediate(connection: Connection) -> None:
+    durable = connection.get_execution_options().get("durable", True)
+    # Only outside a transaction may this be changed; each time, since the one connection is used for both.
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class _FileLock:
+    """First an asyncio lock, for this process; then `flock`, for the others. Fair enough, unlike SQLite's busy handler."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._here = asyncio.Lock()
+
+    async def __aenter__(self) -> None:
+        await self._here.acquire()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await self._wait()
+        except BaseException:
+            self._here.release()
+            raise
+
+    async def _wait(self) -> None:
+        taking = asyncio.ensure_future(asyncio.to_thread(fcntl.flock, self._file, fcntl.LOCK_EX))
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # The thread can't be stopped: what it takes is given back when it has it.
+            taking.add_done_callback(lambda _: self._release())
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._here.release()
+
+    def close(self) -> None:
+        os.close(self._file)

@@ -1,0 +1,24 @@
+"""The events, in the order they were committed (nearly: two at once may swap)."""
+
+from sqlalchemy import Column, Index, String, Table
+
+from lading.database import Moment, metadata
+from lading.database.schema import BigId
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("published_at", Moment, nullable=False),
+    Column("type", String(32), nullable=False),  # DTR: CREATE, GET, UPDATE, DELETE, SEND, FAIL
+    Column("actor_type", String(16), nullable=False),  # account, job, system
+    Column("actor", String(128), nullable=False),
+    Column("repository", String(255), nullable=False, server_default=""),
+    Column("object_type", String(32), nullable=False),  # DTR: REPOSITORY, TAG, BLOB, MANIFEST, …
+    Column("object_id", String(255), nullable=False),
+    Column("object_name", String(255), nullable=False, server_default=""),
+    Column("content", String, nullable=False, server_default=""),
+    Index("ix_events_repository_id", "repository", "id"),
+    Index("ix_events_published_at", "published_at"),
+    sqlite_autoincrement=True,
+)

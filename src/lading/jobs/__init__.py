@@ -1,0 +1,1 @@
+"""Work done later: a queue in the database, schedules, and the worker that claims and runs. Handlers are safe to run twice."""

@@ -1,0 +1,1 @@
+"""Secrets at rest, certificates, token signing. Only the master key is a file; all else is rows encrypted by it."""
