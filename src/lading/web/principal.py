@@ -1,0 +1,48 @@
+"""Who is asking: what the doors need to know of a credential, by a Protocol that the accounts room fills."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lading.access import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryToken:
+    """A bearer token of the token service whose signature, times, issuer and audience were checked.
+
+    `access` maps repository names to the actions granted (`pull`, `push`, `delete`); a name with no actions was asked for
+    and refused. What it grants also needs the account to be active and its epoch unchanged, which the point read tells.
+    """
+
+    account_id: str | None  # None: an anonymous caller
+    account: str
+    epoch: int
+    access: Mapping[str, frozenset[str]]
+    catalog: bool  # registry:catalog:* was granted
+
+
+class Authenticator(Protocol):
+    """Turns credentials into callers. Implemented by accounts."""
+
+    async def sign_in(self, name: str, secret: str, *, address: str, user_agent: str = "") -> Principal:
+        """The account that proves itself by a password or an access token in its place.
+
+        Errors: UnauthenticatedError, the same and as slow for unknown names; TooManyError after too many failures of this
+        account or address.
+        """
+        ...
+
+    def read_token(self, token: str) -> RegistryToken:
+        """The registry bearer token spelled by `token`; no database is asked.
+
+        Errors: UnauthenticatedError for anything but a living token of this registry.
+        """
+        ...
+
+    async def principal_of(self, account_id: str | None, epoch: int) -> Principal:
+        """The account as it is now, for callers that have no point read of their own; ANONYMOUS for None.
+
+        Errors: UnauthenticatedError when it is gone, inactive, or was signed out since.
+        """
+        ...
