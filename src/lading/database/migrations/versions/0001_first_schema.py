@@ -32,6 +32,7 @@ def upgrade() -> None:
     op.create_table(
         "blobs",
         sa.Column("digest", sa.String(length=136), nullable=False),
+        sa.Column("generation", sa.String(length=16), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("created_at", Moment(), nullable=False),
         sa.Column("touched_at", Moment(), nullable=False),
@@ -230,6 +231,7 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.String(length=36), nullable=False),
         sa.Column("account_id", sa.String(length=36), nullable=True),
         sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("parts", sa.String(), server_default="", nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=True),
         sa.Column("started_at", Moment(), nullable=False),
         sa.Column("updated_at", Moment(), nullable=False),
