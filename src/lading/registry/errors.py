@@ -78,7 +78,6 @@ class ChunkOutOfOrderError(InvalidError):
     """A chunk that does not begin where the upload stands. `location` and `offset` tell the client where to go on."""
 
     code = "BLOB_UPLOAD_INVALID"
-    status = 416
 
     def __init__(self, location: str, upload_id: str, offset: int) -> None:
         super().__init__(f"the upload stands at byte {offset}: send the chunk that begins there")
@@ -93,7 +92,6 @@ class TagImmutableError(ConflictError):
     """A tag of an immutable repository that exists already."""
 
     code = "DENIED"
-    status = 409
 
     def __init__(self, name: RepositoryName, tag: str) -> None:
         super().__init__(f"tag={tag} cannot be overwritten because {name} is an immutable repository", detail={"tag": tag})
@@ -109,7 +107,6 @@ class StorageFullError(UnavailableError):
     """No room for new content."""
 
     code = "DENIED"
-    status = 507
 
     def __init__(self) -> None:
         super().__init__("the registry's storage is full: nothing was stored; tell its administrator")

@@ -59,7 +59,6 @@ class NotFoundError(UnknownError):
     """No endpoint has this path."""
 
     code = "UNSUPPORTED"
-    status = 404
 
 
 @lru_cache(maxsize=16384)

@@ -1,0 +1,109 @@
+"""What a bearer token lets its holder do on `/v2`, and the challenge that tells a client which token to fetch.
+
+No token, a wrong one, and one without the scope are all 401 with a challenge, the same whether the repository exists or not;
+404 is for holders of the scope. Source: Docker registry token authentication specification; RFC 6750.
+"""
+
+from collections.abc import Callable, Mapping
+
+from lading.access import Permission, Refused, decide
+from lading.core.errors import UnauthenticatedError
+from lading.core.names import RepositoryName
+from lading.registry.points import Asked
+from lading.web.principal import RegistryToken
+
+PERMISSIONS: Mapping[str, Permission] = {
+    "pull": Permission.PULL,
+    "push": Permission.PUSH,
+    "delete": Permission.DELETE_CONTENT,
+}
+
+
+class ChallengeError(UnauthenticatedError):
+    """401: fetch a token of this scope and come back."""
+
+    def __init__(self, challenge: str, *, insufficient: bool) -> None:
+        super().__init__("this needs a token with more rights" if insufficient else "authentication is required")
+        self._challenge = challenge
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": self._challenge}
+
+
+class Challenges:
+    """Makes challenges. `realm_of` gives the token service's URL for a request's Host header; `service` names us."""
+
+    def __init__(self, realm_of: Callable[[str], str], service: str) -> None:
+        self._realm_of = realm_of
+        self._service = service
+
+    def make(self, host: str, scope: str, *, error: str = "") -> ChallengeError:
+        """The error that challenges for `scope`; `error` is RFC 6750's word for what was wrong with the token given."""
+        parts = [f'Bearer realm="{self._realm_of(host)}"', f'service="{self._service}"']
+        if scope:
+            parts.append(f'scope="{scope}"')
+        if error:
+            parts.append(f'error="{error}"')
+        return ChallengeError(",".join(parts), insufficient=error == "insufficient_scope")
+
+
+class Caller:
+    """One request's token, asked about repositories. `token` is None when none was sent."""
+
+    __slots__ = ("_anonymous_access", "_challenges", "_host", "token")
+
+    def __init__(
+        self, token: RegistryToken | None, host: str, challenges: Challenges, *, anonymous_access: bool
+    ) -> None:
+        self.token = token
+        self._host = host
+        self._challenges = challenges
+        self._anonymous_access = anonymous_access
+
+    @property
+    def account_id(self) -> str | None:
+        return self.token.account_id if self.token is not None else None
+
+    def require(self, name: RepositoryName, actions: str, also: str = "") -> None:
+        """The token holds the (last) action on the repository; asked before any database. Errors: ChallengeError.
+
+        Shape: `actions` as a scope lists them, such as `pull` or `pull,push`; all are needed. `also` adds another scope.
+        """
+        if self.token is None:
+            raise self._challenge(name, actions, also)
+        granted = self.token.access.get(name.text, frozenset())
+        for action in actions.split(","):
+            if action not in granted:
+                raise self._challenge(name, actions, also, error="insufficient_scope")
+
+    def knows(self, name: RepositoryName) -> bool:
+        """The token was asked for with this repository in mind, whatever was granted."""
+        return self.token is not None and name.text in self.token.access
+
+    def holds(self, name: RepositoryName, action: str) -> bool:
+        return self.token is not None and action in self.token.access.get(name.text, frozenset())
+
+    def check(self, asked: Asked, actions: str) -> None:
+        """What the token grants still holds: the account is active, was not signed out, and may. Errors: ChallengeError."""
+        token = self.token
+        if token is None or asked.principal is None or asked.epoch != token.epoch:
+            raise self._challenge(asked.name, actions, error="invalid_token")
+        for action in actions.split(","):
+            decision = decide(
+                asked.principal, PERMISSIONS[action], asked.resource, anonymous_access=self._anonymous_access
+            )
+            if isinstance(decision, Refused):
+                raise self._challenge(asked.name, actions, error="insufficient_scope")
+
+    def challenge(self, name: RepositoryName, actions: str, also: str = "") -> ChallengeError:
+        return self._challenge(name, actions, also, error="insufficient_scope")
+
+    def challenge_catalog(self) -> ChallengeError:
+        return self._challenges.make(
+            self._host, "registry:catalog:*", error="insufficient_scope" if self.token is not None else ""
+        )
+
+    def _challenge(self, name: RepositoryName, actions: str, also: str = "", *, error: str = "") -> ChallengeError:
+        scope = f"repository:{name}:{actions}" + (f" {also}" if also else "")
+        return self._challenges.make(self._host, scope, error=error)

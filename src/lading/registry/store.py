@@ -1,0 +1,372 @@
+"""The registry's SQL beyond the hot path: rows to values and back. Decides nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, insert, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from lading.access import Principal, Visibility
+from lading.core.digests import Digest
+from lading.core.names import RepositoryName
+from lading.database import Point
+from lading.registry.manifests import ManifestContent
+from lading.registry.tables import (
+    blob_links,
+    blobs,
+    manifest_contents,
+    manifest_references,
+    manifests,
+    repositories,
+    tags,
+    uploads,
+)
+
+MANIFEST_BODY = Point(select(manifest_contents.c.body).where(manifest_contents.c.digest == bindparam("digest")))
+_BATCH = 500  # values in one IN list; SQLite takes 32,766 variables, PostgreSQL plans long lists slowly
+
+
+def upsert(unit: AsyncConnection) -> Any:
+    """`insert` of this database's dialect, which knows ON CONFLICT in the same words."""
+    return sqlite.insert if unit.dialect.name == "sqlite" else postgresql.insert
+
+
+def visible_to(principal: Principal, *, anonymous_access: bool) -> ColumnElement[bool]:
+    """The WHERE clause of "may view", for lists: the same as `access.decide` says one by one; a property test holds both."""
+    if not principal.is_active:
+        return ~true()
+    if principal.is_admin:
+        return true()
+    public = repositories.c.visibility == Visibility.PUBLIC.value
+    if principal.is_anonymous:
+        return public if anonymous_access else ~true()
+    return or_(public, repositories.c.namespace == principal.name)
+
+
+# --- blobs -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """A blob as the database knows it."""
+
+    generation: str
+    size_bytes: int
+
+
+async def find_blob(connection: AsyncConnection, digest: Digest) -> BlobRow | None:
+    row = (
+        await connection.execute(select(blobs.c.generation, blobs.c.size).where(blobs.c.digest == digest.text))
+    ).one_or_none()
+    return None if row is None else BlobRow(row.generation, row.size)
+
+
+async def add_blob(unit: AsyncConnection, digest: Digest, row: BlobRow, now: datetime) -> bool:
+    """True when the row is new; False when another request was first, whose copy counts."""
+    values = {
+        "digest": digest.text,
+        "generation": row.generation,
+        "size": row.size_bytes,
+        "created_at": now,
+        "touched_at": now,
+    }
+    added = await unit.execute(upsert(unit)(blobs).values(values).on_conflict_do_nothing())
+    return bool(added.rowcount)
+
+
+async def touch_blob(unit: AsyncConnection, digest: Digest, now: datetime) -> bool:
+    """The blob is safe from collection for another grace time; False when it is gone already."""
+    touched = await unit.execute(update(blobs).where(blobs.c.digest == digest.text).values(touched_at=now))
+    return bool(touched.rowcount)
+
+
+async def link_blob(unit: AsyncConnection, repository_id: str, digest: Digest, now: datetime) -> None:
+    """The repository may serve the blob, whose row must be there."""
+    values = {"repository_id": repository_id, "digest": digest.text, "linked_at": now}
+    await unit.execute(upsert(unit)(blob_links).values(values).on_conflict_do_nothing())
+
+
+async def unlink_blob(unit: AsyncConnection, repository_id: str, digest: Digest) -> bool:
+    gone = await unit.execute(
+        delete(blob_links).where(blob_links.c.repository_id == repository_id, blob_links.c.digest == digest.text)
+    )
+    return bool(gone.rowcount)
+
+
+async def is_linked(connection: AsyncConnection, repository_id: str, digest: Digest) -> bool:
+    found = await connection.scalar(
+        select(blob_links.c.digest).where(
+            blob_links.c.repository_id == repository_id, blob_links.c.digest == digest.text
+        )
+    )
+    return found is not None
+
+
+async def is_blob_visible(
+    connection: AsyncConnection, principal: Principal, digest: Digest, *, anonymous_access: bool
+) -> bool:
+    """True when some repository that `principal` may view has the blob."""
+    found = await connection.scalar(
+        select(
+            exists().where(
+                blob_links.c.digest == digest.text,
+                repositories.c.id == blob_links.c.repository_id,
+                visible_to(principal, anonymous_access=anonymous_access),
+            )
+        )
+    )
+    return bool(found)
+
+
+# --- uploads ---------------------------------------------------------------------------------------------------------
+
+
+async def add_upload(
+    unit: AsyncConnection, upload_id: str, repository_id: str, account_id: str | None, now: datetime
+) -> None:
+    await unit.execute(
+        insert(uploads).values(
+            id=upload_id,
+            repository_id=repository_id,
+            account_id=account_id,
+            offset=0,
+            parts="",
+            started_at=now,
+            updated_at=now,
+        )
+    )
+
+
+async def advance_upload(
+    unit: AsyncConnection,
+    upload_id: str,
+    *,
+    expected: int,
+    offset: int,
+    parts: Sequence[str],
+    sha256: str | None,
+    now: datetime,
+) -> bool:
+    """The upload stands at `offset`; False when it did not stand at `expected` any more (compare and set)."""
+    moved = await unit.execute(
+        update(uploads)
+        .where(uploads.c.id == upload_id, uploads.c.offset == expected)
+        .values(offset=offset, parts=" ".join(parts), sha256=sha256, updated_at=now)
+    )
+    return bool(moved.rowcount)
+
+
+async def delete_upload(unit: AsyncConnection, upload_id: str) -> bool:
+    gone = await unit.execute(delete(uploads).where(uploads.c.id == upload_id))
+    return bool(gone.rowcount)
+
+
+# --- repositories ----------------------------------------------------------------------------------------------------
+
+
+async def find_repository_id(connection: AsyncConnection, name: RepositoryName) -> str | None:
+    found: str | None = await connection.scalar(
+        select(repositories.c.id).where(repositories.c.full_name == name.text)
+    )
+    return found
+
+
+async def count_pulls(unit: AsyncConnection, pulls: Iterable[tuple[str, int]]) -> None:
+    """Adds to the pull counters, by repository id."""
+    rows = [{"id_": repository_id, "more": more} for repository_id, more in pulls]
+    if rows:
+        await unit.execute(
+            update(repositories)
+            .where(repositories.c.id == bindparam("id_"))
+            .values(pulls=repositories.c.pulls + bindparam("more")),
+            rows,
+        )
+
+
+# --- manifests and tags ----------------------------------------------------------------------------------------------
+
+
+async def missing_content(
+    connection: AsyncConnection, repository_id: str, content: ManifestContent, *, children: bool
+) -> list[Digest]:
+    """What the manifest names and the repository does not have, in its order; children only when asked."""
+    wanted = [item.digest for item in (*((content.config,) if content.config else ()), *content.layers)]
+    have = await _which(connection, blob_links.c.digest, blob_links.c.repository_id == repository_id, wanted)
+    missing = [digest for digest in wanted if digest.text not in have]
+    if children:
+        named = [item.digest for item in content.children]
+        have = await _which(connection, manifests.c.digest, manifests.c.repository_id == repository_id, named)
+        missing += [digest for digest in named if digest.text not in have]
+    return missing
+
+
+async def _which(
+    connection: AsyncConnection, column: ColumnElement[str], where: ColumnElement[bool], wanted: Sequence[Digest]
+) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(wanted), _BATCH):
+        batch = [digest.text for digest in wanted[start : start + _BATCH]]
+        found.update(await connection.scalars(select(column).where(where, column.in_(batch))))
+    return found
+
+
+async def put_manifest(
+    unit: AsyncConnection,
+    repository_id: str,
+    digest: Digest,
+    body: bytes,
+    content: ManifestContent,
+    *,
+    pushed_by: str | None,
+    now: datetime,
+) -> bool:
+    """The repository has the manifest; True when it is new there. Putting it again touches it."""
+    touched = await unit.execute(
+        update(manifests)
+        .where(manifests.c.repository_id == repository_id, manifests.c.digest == digest.text)
+        .values(touched_at=now, media_type=content.media_type)
+    )
+    if touched.rowcount:
+        return False
+    await unit.execute(
+        upsert(unit)(manifest_contents).values(digest=digest.text, body=body).on_conflict_do_nothing()
+    )
+    await unit.execute(
+        insert(manifests).values(
+            repository_id=repository_id,
+            digest=digest.text,
+            media_type=content.media_type,
+            size=len(body),
+            artifact_type=content.artifact_type,
+            annotations=content.annotations,
+            subject=content.subject.text if content.subject else None,
+            config_digest=content.config.digest.text if content.config else None,
+            config_media_type=content.config.media_type if content.config else None,
+            content_size=content.content_size,
+            pushed_by=pushed_by,
+            pushed_at=now,
+            touched_at=now,
+        )
+    )
+    references = _references(repository_id, digest, content)
+    if references:
+        await unit.execute(insert(manifest_references), references)
+    return True
+
+
+def _references(repository_id: str, digest: Digest, content: ManifestContent) -> list[dict[str, str]]:
+    kinds: dict[str, str] = {}
+    groups = (
+        ("foreign", content.foreign),
+        ("child", content.children),
+        ("layer", content.layers),
+        ("config", (content.config,) if content.config else ()),
+    )
+    for kind, items in groups:
+        kinds.update((item.digest.text, kind) for item in items)
+    return [
+        {"repository_id": repository_id, "manifest": digest.text, "digest": named, "kind": kind}
+        for named, kind in kinds.items()
+    ]
+
+
+async def find_tag(connection: AsyncConnection, repository_id: str, tag: str) -> str | None:
+    """The digest that the tag names."""
+    found: str | None = await connection.scalar(
+        select(tags.c.digest).where(tags.c.repository_id == repository_id, tags.c.name == tag)
+    )
+    return found
+
+
+async def put_tag(
+    unit: AsyncConnection, repository_id: str, tag: str, digest: Digest, *, author: str | None, now: datetime
+) -> None:
+    """The tag names the digest."""
+    values = {"digest": digest.text, "author": author, "updated_at": now}
+    await unit.execute(
+        upsert(unit)(tags)
+        .values(repository_id=repository_id, name=tag, created_at=now, **values)
+        .on_conflict_do_update(index_elements=["repository_id", "name"], set_=values)
+    )
+
+
+async def delete_tag(unit: AsyncConnection, repository_id: str, tag: str) -> bool:
+    gone = await unit.execute(delete(tags).where(tags.c.repository_id == repository_id, tags.c.name == tag))
+    return bool(gone.rowcount)
+
+
+async def tags_of(connection: AsyncConnection, repository_id: str, digest: Digest) -> list[str]:
+    """The tags that name the digest, in order."""
+    return list(
+        await connection.scalars(
+            select(tags.c.name)
+            .where(tags.c.repository_id == repository_id, tags.c.digest == digest.text)
+            .order_by(tags.c.name)
+        )
+    )
+
+
+async def delete_manifest(unit: AsyncConnection, repository_id: str, digest: Digest) -> bool:
+    """The manifest, its tags and its references are gone from the repository; False when it was not there."""
+    await unit.execute(delete(tags).where(tags.c.repository_id == repository_id, tags.c.digest == digest.text))
+    gone = await unit.execute(
+        delete(manifests).where(manifests.c.repository_id == repository_id, manifests.c.digest == digest.text)
+    )
+    return bool(gone.rowcount)
+
+
+async def list_tags(
+    connection: AsyncConnection, repository_id: str, *, after: str, limit: int
+) -> list[str]:
+    """Tags after the one named, in code point order, at most `limit`."""
+    return list(
+        await connection.scalars(
+            select(tags.c.name)
+            .where(tags.c.repository_id == repository_id, tags.c.name > after)
+            .order_by(tags.c.name)
+            .limit(limit)
+        )
+    )
+
+
+async def list_repositories(
+    connection: AsyncConnection, visible: ColumnElement[bool], *, after: str, limit: int
+) -> list[str]:
+    """Whole names of visible repositories after the one named, in code point order, at most `limit`."""
+    return list(
+        await connection.scalars(
+            select(repositories.c.full_name)
+            .where(visible, repositories.c.full_name > after)
+            .order_by(repositories.c.full_name)
+            .limit(limit)
+        )
+    )
+
+
+async def list_referrers(
+    connection: AsyncConnection,
+    repository_id: str,
+    subject: Digest,
+    *,
+    artifact_type: str | None,
+    after: str,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """Manifests whose subject is the digest, in digest order: digest, media_type, size, artifact_type, annotations."""
+    wanted = and_(
+        manifests.c.repository_id == repository_id, manifests.c.subject == subject.text, manifests.c.digest > after
+    )
+    if artifact_type is not None:
+        wanted = and_(wanted, manifests.c.artifact_type == artifact_type)
+    columns = (
+        manifests.c.digest,
+        manifests.c.media_type,
+        manifests.c.size,
+        manifests.c.artifact_type,
+        manifests.c.annotations,
+    )
+    found = await connection.execute(select(*columns).where(wanted).order_by(manifests.c.digest).limit(limit))
+    return found.all()
