@@ -6,7 +6,7 @@ when there is no such repository; content columns when it has no such thing. Eve
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, literal, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, literal_column, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from lading.access import ANONYMOUS, Principal, Repository, Visibility
@@ -16,7 +16,7 @@ from lading.core.names import RepositoryName, Tag
 from lading.database import Point, Points
 from lading.registry.tables import blob_links, blobs, manifests, repositories, tags, uploads
 
-_one = select(literal(1).label("one")).subquery("one")
+_one = select(literal_column("1").label("one")).subquery("one")
 _asked: FromClause = _one.outerjoin(accounts, accounts.c.id == bindparam("account")).outerjoin(
     repositories, repositories.c.full_name == bindparam("name")
 )
