@@ -90,8 +90,8 @@ class Pulls:
             raise ManifestUnknownError(name, reference)
         return asked, found
 
-    async def blob(self, caller: Caller, name: RepositoryName, digest: Digest) -> BlobFound:
-        """The blob of the repository. Errors: ChallengeError, NameUnknownError, BlobUnknownError."""
+    async def blob(self, caller: Caller, name: RepositoryName, digest: Digest) -> tuple[str, BlobFound]:
+        """The repository's id and its blob. Errors: ChallengeError, NameUnknownError, BlobUnknownError."""
         caller.require(name, "pull")
         asked, found = await self.points.blob(caller.account_id, name, digest)
         caller.check(asked, "pull")
@@ -99,9 +99,9 @@ class Pulls:
             raise NameUnknownError(name)
         if found is None:
             raise BlobUnknownError(name, digest)
-        return found
+        return asked.repository_id, found
 
-    async def touch(self, name: RepositoryName, digest: Digest, found: BlobFound) -> None:
+    async def touch(self, name: RepositoryName, repository_id: str, digest: Digest, found: BlobFound) -> None:
         """The client may now rely on the blob: it is safe from collection for a grace time.
 
         Errors: BlobUnknownError when a collection was faster.
@@ -110,7 +110,9 @@ class Pulls:
         if found.touched_at > to_microseconds(now - self.grace / _TOUCH_FRACTION):
             return
         async with self.database.write() as unit:
-            if not await store.touch_blob(unit, digest, now):
+            # Touched first: a collection that holds the row makes us wait, and the link is looked up after it is done.
+            touched = await store.touch_blob(unit, digest, now)
+            if not touched or not await store.is_linked(unit, repository_id, digest):
                 raise BlobUnknownError(name, digest)
 
     async def write_counts(self) -> None:

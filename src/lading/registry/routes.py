@@ -283,9 +283,9 @@ class RegistryDoor:
 
     async def get_blob(self, request: Request, target: Target, caller: Caller, send: Send) -> None:
         name, digest = target.repository, _digest(target)
-        found = await self.pulls.blob(caller, name, digest)
+        repository_id, found = await self.pulls.blob(caller, name, digest)
         if request.method == "HEAD":
-            await self.pulls.touch(name, digest, found)
+            await self.pulls.touch(name, repository_id, digest, found)
         local = self.blobs.locate(BlobKey(digest, found.generation))
         headers: RawHeaders = [
             (b"content-type", b"application/octet-stream"),
