@@ -160,7 +160,11 @@ class Settings(_Section):
 
     @classmethod
     def load(
-        cls, *, file: Path | None, environment: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+        cls,
+        *,
+        file: Path | None,
+        environment: Mapping[str, str] = os.environ,
+        overrides: Mapping[str, Any] | None = None,
     ) -> Self:
         """The settings from `file` (none: only defaults), the environment, and the command line's `overrides`.
 
@@ -252,5 +256,7 @@ def _first_problem(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     variable = _PREFIX + "__".join(str(part) for part in first["loc"]).upper()
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {key!r} (variable {variable}): remove it, or see docs/settings.md for the names there are"
+        return (
+            f"unknown setting {key!r} (variable {variable}): remove it, or see docs/settings.md for the names there are"
+        )
     return f"the setting {key!r} (variable {variable}) is wrong: {first['msg']}"

@@ -70,8 +70,7 @@ class Staging:
             with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123, ASYNC230 — a descriptor; written in the pool
                 async for chunk in body:
                     size += len(chunk)
-                    if limit_bytes and size > limit_bytes:
-                        raise TooLargeError(f"the body has more than the {limit_bytes} bytes allowed")
+                    _check_size(size, limit_bytes)
                     pending += chunk
                     if len(pending) >= _WRITE:
                         await loop.run_in_executor(self._pool, _write_all, file.fileno(), bytes(pending))
@@ -145,6 +144,11 @@ class Staging:
 
     def _new(self, upload_id: str) -> Path:
         return self._folder / f"{upload_id}.{secrets.token_hex(6)}"
+
+
+def _check_size(size: int, limit_bytes: int) -> None:
+    if limit_bytes and size > limit_bytes:
+        raise TooLargeError(f"the body has more than the {limit_bytes} bytes allowed")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -1,16 +1,16 @@
 """The data folder, drawn once. Nobody else builds these paths.
 
-    data/                 0700, owned by the user the server runs as
-      lading.db           SQLite database (with -wal and -shm); absent on PostgreSQL
-      write.lock          taken by whoever writes to SQLite
-      server.lock         held by a running `lading serve`
-      master.key          0600, the one secret that is a file
-      blobs/<algorithm>/<2 hex>/<hex>
-      uploads/<id>        bytes of an unfinished upload
-      spool/              request bodies that nginx has written and the app has not taken yet
-      quarantine/         blobs whose bytes no longer match their digest
-      tls/                certificate and key as nginx or the app server reads them, and the authority's certificate
-      run/                sockets, rendered nginx.conf, boot.json, metrics of this run; emptied at start
+data/                 0700, owned by the user the server runs as
+lading.db           SQLite database (with -wal and -shm); absent on PostgreSQL
+write.lock          taken by whoever writes to SQLite
+server.lock         held by a running `lading serve`
+master.key          0600, the one secret that is a file
+blobs/<algorithm>/<2 hex>/<hex>
+uploads/<id>        bytes of an unfinished upload
+spool/              request bodies that nginx has written and the app has not taken yet
+quarantine/         blobs whose bytes no longer match their digest
+tls/                certificate and key as nginx or the app server reads them, and the authority's certificate
+run/                sockets, rendered nginx.conf, boot.json, metrics of this run; emptied at start
 """
 
 import os
@@ -76,7 +76,16 @@ class DataFolder:
 
     def make(self) -> None:
         """All folders exist, 0700. Errors: OSError as the system gives it."""
-        for folder in (self.root, self.blobs, self.uploads, self.spool, self.quarantine, self.tls, self.run, self.metrics):
+        for folder in (
+            self.root,
+            self.blobs,
+            self.uploads,
+            self.spool,
+            self.quarantine,
+            self.tls,
+            self.run,
+            self.metrics,
+        ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.chmod(0o700)
 

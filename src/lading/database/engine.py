@@ -71,7 +71,9 @@ class Database:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         event.listen(writer.sync_engine, "connect", _manual_begin)
-        async with reader.connect() as connection:  # makes the file, and turns WAL on before the read-only connection opens
+        async with (
+            reader.connect() as connection
+        ):  # makes the file, and turns WAL on before the read-only connection opens
             await connection.execute(text("SELECT 1"))
         path.chmod(0o600)
         return cls(
@@ -91,7 +93,9 @@ class Database:
         try:
             pool = await asyncpg.create_pool(plain, min_size=1, max_size=pool_size)
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            raise UnavailableError("the database does not answer: check database.url and that PostgreSQL runs") from error
+            raise UnavailableError(
+                "the database does not answer: check database.url and that PostgreSQL runs"
+            ) from error
         return cls(url=url, reader=reader, writer=writer, points=PostgresqlPoints(pool), lock=None)
 
     @asynccontextmanager
@@ -163,7 +167,7 @@ class _InlineConnection(aiosqlite.Connection):
     """
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._connection is None or fn in (self._connection.commit, self._connection.close):  # noqa: PLR6201 — not hashable
+        if self._connection is None or fn in (self._connection.commit, self._connection.close):
             return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return fn(*args, **kwargs)
 

@@ -51,7 +51,9 @@ class SqlitePoints:
 
     def __init__(self, path: Path) -> None:
         self.count = 0
-        self._connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None, cached_statements=256)
+        self._connection = sqlite3.connect(
+            f"file:{path}?mode=rw", uri=True, isolation_level=None, cached_statements=256
+        )
         self._connection.execute("PRAGMA query_only = 1")
         self._connection.execute("PRAGMA busy_timeout = 5000")
 
@@ -91,5 +93,3 @@ class PostgresqlPoints:
 
     async def close(self) -> None:
         await self._pool.close()
-
-

@@ -6,7 +6,14 @@ Source: OCI distribution spec 1.1, "Error codes"; the statuses of the Docker reg
 from collections.abc import Mapping
 
 from lading.core.digests import Digest
-from lading.core.errors import ConflictError, InvalidError, TooLargeError, UnavailableError, UnknownError, UnsupportedError
+from lading.core.errors import (
+    ConflictError,
+    InvalidError,
+    TooLargeError,
+    UnavailableError,
+    UnknownError,
+    UnsupportedError,
+)
 from lading.core.names import Reference, RepositoryName
 
 
@@ -16,10 +23,10 @@ class NameUnknownError(UnknownError):
     code = "NAME_UNKNOWN"
 
     def __init__(self, name: RepositoryName, *, can_create: bool = False) -> None:
-        hint = (
-            f"; create it first: lading repo create {name} (or let pushes do it: registry.create_repository_on_push = true)"
+        hint = f"; create it first: lading repo create {name} (or let pushes do it: registry.create_repository_on_push = true)"
+        super().__init__(
+            f"the repository {name} does not exist{hint if can_create else ''}", detail={"name": str(name)}
         )
-        super().__init__(f"the repository {name} does not exist{hint if can_create else ''}", detail={"name": str(name)})
 
 
 class BlobUnknownError(UnknownError):
@@ -37,7 +44,9 @@ class ManifestUnknownError(UnknownError):
     code = "MANIFEST_UNKNOWN"
 
     def __init__(self, name: RepositoryName, reference: Reference, why: str = "") -> None:
-        super().__init__(why or f"the repository {name} has no manifest {reference}", detail={"reference": str(reference)})
+        super().__init__(
+            why or f"the repository {name} has no manifest {reference}", detail={"reference": str(reference)}
+        )
 
 
 class ManifestInvalidError(InvalidError):
@@ -94,7 +103,9 @@ class TagImmutableError(ConflictError):
     code = "DENIED"
 
     def __init__(self, name: RepositoryName, tag: str) -> None:
-        super().__init__(f"tag={tag} cannot be overwritten because {name} is an immutable repository", detail={"tag": tag})
+        super().__init__(
+            f"tag={tag} cannot be overwritten because {name} is an immutable repository", detail={"tag": tag}
+        )
 
 
 class ContentTooLargeError(TooLargeError):
@@ -127,5 +138,3 @@ class PageInvalidError(InvalidError):
 def uploaded_range(offset: int) -> str:
     """The Range header of an upload that has `offset` bytes; `0-0` for none, as clients of Docker's registry expect."""
     return f"0-{max(offset - 1, 0)}"
-
-

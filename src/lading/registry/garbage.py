@@ -6,7 +6,7 @@ killed at any step, nothing referenced is lost: at worst bytes without a row sta
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lading.blobs.staging import Staging
@@ -20,6 +20,7 @@ from lading.registry.garbage_store import PAGE, Tally
 
 LOCK = "garbage"
 _LEASE = timedelta(minutes=5)
+_STRAY_AGE = timedelta(hours=1)  # younger files may be of a push that commits its row in a moment
 _LEFTOVER_SECONDS = 3600.0  # staged parts without an upload: of a request that lost, or was killed
 
 Progress = Callable[[int, int, str], Awaitable[None]]
@@ -39,8 +40,8 @@ class Collected:
 
     uploads: int = 0
     manifests: int = 0
-    blobs: Tally = Tally()
-    stray: Tally = Tally()  # bytes in the storage that no row names
+    blobs: Tally = field(default_factory=Tally)
+    stray: Tally = field(default_factory=Tally)  # bytes in the storage that no row names
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Garbage:
             manifests = await self._untagged(cutoff, progress) if self.untagged_manifests else 0
             await self._contents()
             gone = await self._unwanted(cutoff, progress)
-            stray = await self._stray(cutoff, progress)
+            stray = await self._stray(min(cutoff, self.clock.now() - _STRAY_AGE), progress)
         finally:
             async with self.database.write() as unit:
                 await release(unit, LOCK, self.holder)

@@ -58,9 +58,7 @@ async def page_of_unwanted(
     connection: AsyncConnection, *, after: str, cutoff: datetime, limit: int = PAGE
 ) -> list[str]:
     """Digests, in order, of blobs that no manifest needs or that have links no manifest needs, untouched since `cutoff`."""
-    loose = exists().where(
-        blob_links.c.digest == blobs.c.digest, blob_links.c.linked_at < cutoff, not_(_referenced())
-    )
+    loose = exists().where(blob_links.c.digest == blobs.c.digest, blob_links.c.linked_at < cutoff, not_(_referenced()))
     no_link = not_(exists().where(blob_links.c.digest == blobs.c.digest))
     return list(
         await connection.scalars(
@@ -85,9 +83,7 @@ async def delete_unwanted(unit: AsyncConnection, digests: Sequence[str], *, cuto
         )
     )
     await unit.execute(
-        delete(blob_links).where(
-            blob_links.c.digest.in_(locked), blob_links.c.linked_at < cutoff, not_(_referenced())
-        )
+        delete(blob_links).where(blob_links.c.digest.in_(locked), blob_links.c.linked_at < cutoff, not_(_referenced()))
     )
     dead = (
         await unit.execute(
@@ -122,11 +118,7 @@ def _untagged(cutoff: datetime) -> ColumnElement[bool]:
                 manifest_references.c.kind == "child",
             )
         ),
-        not_(
-            exists().where(
-                other.c.repository_id == manifests.c.repository_id, other.c.digest == manifests.c.subject
-            )
-        ),
+        not_(exists().where(other.c.repository_id == manifests.c.repository_id, other.c.digest == manifests.c.subject)),
     )
 
 
@@ -142,9 +134,7 @@ async def delete_untagged(unit: AsyncConnection, *, cutoff: datetime, limit: int
     ).all()
     for row in found:
         await unit.execute(
-            delete(manifests).where(
-                manifests.c.repository_id == row.repository_id, manifests.c.digest == row.digest
-            )
+            delete(manifests).where(manifests.c.repository_id == row.repository_id, manifests.c.digest == row.digest)
         )
     return [(row.repository_id, row.digest) for row in found]
 
@@ -178,9 +168,7 @@ async def delete_expired_uploads(unit: AsyncConnection, *, cutoff: datetime, lim
     rows = (
         await unit.execute(select(uploads.c.id, uploads.c.parts).where(uploads.c.updated_at < cutoff).limit(limit))
     ).all()
-    await unit.execute(
-        delete(uploads).where(uploads.c.id.in_([row.id for row in rows]), uploads.c.updated_at < cutoff)
-    )
+    await unit.execute(delete(uploads).where(uploads.c.id.in_([row.id for row in rows]), uploads.c.updated_at < cutoff))
     return [name for row in rows for name in row.parts.split()]
 
 
@@ -195,7 +183,9 @@ async def staged_parts(connection: AsyncConnection) -> frozenset[str]:
 
 async def count_blobs(connection: AsyncConnection) -> Tally:
     """All blobs."""
-    row = (await connection.execute(select(func.count(), func.coalesce(func.sum(blobs.c.size), 0)).select_from(blobs))).one()
+    row = (
+        await connection.execute(select(func.count(), func.coalesce(func.sum(blobs.c.size), 0)).select_from(blobs))
+    ).one()
     return Tally(row[0], int(row[1]))
 
 
@@ -211,7 +201,9 @@ async def count_unwanted(connection: AsyncConnection, *, before: datetime | None
 async def count_uploads(connection: AsyncConnection) -> Tally:
     """Unfinished uploads and the bytes they have."""
     row = (
-        await connection.execute(select(func.count(), func.coalesce(func.sum(uploads.c.offset), 0)).select_from(uploads))
+        await connection.execute(
+            select(func.count(), func.coalesce(func.sum(uploads.c.offset), 0)).select_from(uploads)
+        )
     ).one()
     return Tally(row[0], int(row[1]))
 

@@ -88,7 +88,9 @@ def parse_manifest(body: bytes, content_type: str) -> ManifestContent:
     media_type = _media_type(document, content_type)
     manifests, layers = document.manifests, document.layers if document.layers is not None else document.blobs
     if manifests is not None and (layers is not None or document.config is not None):
-        raise ManifestInvalidError("a manifest is an index or an image: this one has both `manifests` and `layers` or `config`")
+        raise ManifestInvalidError(
+            "a manifest is an index or an image: this one has both `manifests` and `layers` or `config`"
+        )
     if media_type in INDEXES and manifests is None:
         raise ManifestInvalidError(f"a manifest of type {media_type} needs `manifests`")
     if media_type in IMAGE_MANIFESTS and (document.config is None or document.layers is None):
@@ -169,5 +171,3 @@ def check_digest(body: bytes, digest: Digest) -> None:
     found = Digest.of(body, digest.algorithm)
     if found != digest:
         raise DigestInvalidError(f"the manifest's digest is {found}, it was pushed as {digest}")
-
-

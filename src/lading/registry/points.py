@@ -144,7 +144,9 @@ class RegistryPoints:
             return asked, None
         return asked, BlobFound(row[7], row[8], row[9])
 
-    async def upload(self, account: str | None, name: RepositoryName, upload_id: str) -> tuple[Asked, UploadFound | None]:
+    async def upload(
+        self, account: str | None, name: RepositoryName, upload_id: str
+    ) -> tuple[Asked, UploadFound | None]:
         row = await self._points.first(_UPLOAD, account=account, name=name.text, upload=upload_id)
         asked = _asked_of(row, account, name)
         if row is None or row[8] is None:
@@ -171,4 +173,3 @@ def _asked_of(row: object, account: str | None, name: RepositoryName) -> Asked:
 
 
 _VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
-

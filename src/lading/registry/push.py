@@ -105,9 +105,7 @@ class Pushes:
                     raise TagImmutableError(asked.name, tag.text)
 
 
-def _events(
-    name: RepositoryName, actor: Actor, digest: Digest, tags: Sequence[Tag], *, is_new: bool
-) -> list[Event]:
+def _events(name: RepositoryName, actor: Actor, digest: Digest, tags: Sequence[Tag], *, is_new: bool) -> list[Event]:
     events = [Event(EventType.CREATE, actor, ObjectType.MANIFEST, digest.text, repository=name.text)] if is_new else []
     return events + [
         Event(EventType.UPDATE, actor, ObjectType.TAG, tag.text, repository=name.text, content=digest.text)

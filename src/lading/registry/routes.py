@@ -76,7 +76,9 @@ _STATUSES_BY_KIND: Mapping[Kind, int] = {
     Kind.UNSUPPORTED: 405,
     Kind.UNAVAILABLE: 503,
 }
-_EDGE_STATUSES = frozenset({400, 404, 405, 413, 416, 429, 503, 507})  # what nginx passes on from a check; see edge/nginx.conf
+_EDGE_STATUSES = frozenset(
+    {400, 404, 405, 413, 416, 429, 503, 507}
+)  # what nginx passes on from a check; see edge/nginx.conf
 
 
 class MethodNotAllowedError(LadingError):
@@ -104,8 +106,6 @@ def error_body(error: LadingError, request_id: str) -> bytes:
     if error.detail is not None:
         item["detail"] = error.detail
     return msgspec.json.encode({"errors": [item], "requestId": request_id})
-
-
 
 
 @dataclass(frozen=True)
@@ -493,5 +493,3 @@ def _matches(headers: list[str], etag: str) -> bool:
 
 async def _no_body() -> dict[str, Any]:
     return {"type": "http.disconnect"}
-
-

@@ -168,9 +168,7 @@ async def delete_upload(unit: AsyncConnection, upload_id: str) -> bool:
 
 
 async def find_repository_id(connection: AsyncConnection, name: RepositoryName) -> str | None:
-    found: str | None = await connection.scalar(
-        select(repositories.c.id).where(repositories.c.full_name == name.text)
-    )
+    found: str | None = await connection.scalar(select(repositories.c.id).where(repositories.c.full_name == name.text))
     return found
 
 
@@ -231,9 +229,7 @@ async def put_manifest(
     )
     if touched.rowcount:
         return False
-    await unit.execute(
-        upsert(unit)(manifest_contents).values(digest=digest.text, body=body).on_conflict_do_nothing()
-    )
+    await unit.execute(upsert(unit)(manifest_contents).values(digest=digest.text, body=body).on_conflict_do_nothing())
     await unit.execute(
         insert(manifests).values(
             repository_id=repository_id,
@@ -318,9 +314,7 @@ async def delete_manifest(unit: AsyncConnection, repository_id: str, digest: Dig
     return bool(gone.rowcount)
 
 
-async def list_tags(
-    connection: AsyncConnection, repository_id: str, *, after: str, limit: int
-) -> list[str]:
+async def list_tags(connection: AsyncConnection, repository_id: str, *, after: str, limit: int) -> list[str]:
     """Tags after the one named, in code point order, at most `limit`."""
     return list(
         await connection.scalars(

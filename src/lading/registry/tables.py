@@ -125,7 +125,9 @@ uploads = Table(
     Column("repository_id", String(36), ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
     Column("account_id", String(36), nullable=True),
     Column("offset", BigInteger, nullable=False, default=0),  # bytes acknowledged
-    Column("parts", String, nullable=False, server_default=""),  # names of the staged parts, in order, with spaces between
+    Column(
+        "parts", String, nullable=False, server_default=""
+    ),  # names of the staged parts, in order, with spaces between
     Column("sha256", String(64), nullable=True),  # of the bytes so far, when known
     Column("started_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False, index=True),

@@ -147,7 +147,9 @@ class Uploads:
         Errors: ChallengeError, NameUnknownError, UploadUnknownError, ChunkOutOfOrderError, ContentTooLargeError,
         StorageFullError, DisabledError, UploadInvalidError.
         """
-        caller.require(request.name, "pull,push" if not request.upload_id else "push", self._mount_scope(caller, request))
+        caller.require(
+            request.name, "pull,push" if not request.upload_id else "push", self._mount_scope(caller, request)
+        )
         switches = self.switches()
         if switches.read_only and request.method != "GET":
             raise DisabledError("the registry is in read-only mode")
@@ -220,7 +222,9 @@ class Uploads:
             expected = last - first + 1
         total = verdict.offset + (expected or 0)
         if self.limits.blob_bytes and total > self.limits.blob_bytes:
-            raise ContentTooLargeError(f"a blob may have at most {self.limits.blob_bytes} bytes, this one has {total} or more")
+            raise ContentTooLargeError(
+                f"a blob may have at most {self.limits.blob_bytes} bytes, this one has {total} or more"
+            )
         if self.staging.free_bytes() - (expected or 0) < self.limits.reserve_bytes:
             raise StorageFullError
         return expected
@@ -401,5 +405,3 @@ def _id(verdict: Verdict) -> str:
     if verdict.repository_id is None:
         raise RuntimeError("the repository is made before anything is put in it")
     return verdict.repository_id
-
-

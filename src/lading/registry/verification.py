@@ -119,9 +119,7 @@ class Verification:
             await self.blobs.quarantine(key)
         async with self.database.write() as unit:
             await unit.execute(delete(blob_links).where(blob_links.c.digest == digest.text))
-            await unit.execute(
-                delete(blobs).where(blobs.c.digest == digest.text, blobs.c.generation == key.generation)
-            )
+            await unit.execute(delete(blobs).where(blobs.c.digest == digest.text, blobs.c.generation == key.generation))
             failed = [
                 Event(EventType.FAIL, SYSTEM, ObjectType.BLOB, digest.text, repository=name, content=damage.value)
                 for name in names

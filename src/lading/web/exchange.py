@@ -72,7 +72,7 @@ class Request:
 
     @property
     def request_id(self) -> str:
-        """nginx's id of the request, or a new one."""
+        """Nginx's id of the request, or a new one."""
         known = self._headers.get(b"x-request-id") if self.behind_edge else None
         if known is not None and _REQUEST_ID.fullmatch(known):
             return known.decode()

@@ -42,7 +42,9 @@ class FilesystemBlobs:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 sync_folder(path.parent.parent)
                 sync_folder(self._root)
-            # The staged bytes are on the disk already (blobs.staging); the name has to be, too.
+            # The staged bytes are on the disk already (blobs.staging); the name has to be, too. The file is made young
+            # again, so that a collection can't take it for a stray before its row is committed.
+            os.utime(staged)
             staged.rename(path)
             sync_folder(path.parent)
         except OSError as error:
@@ -72,7 +74,9 @@ class FilesystemBlobs:
 
     async def list(self) -> AsyncIterator[StoredBlob]:
         walk = self._walk()
-        while batch := await asyncio.to_thread(lambda: [item for item, _ in zip(walk, range(_LIST_BATCH), strict=False)]):
+        while batch := await asyncio.to_thread(
+            lambda: [item for item, _ in zip(walk, range(_LIST_BATCH), strict=False)]
+        ):
             for item in batch:
                 yield item
 
