@@ -42,14 +42,15 @@ def check_pair(pair: KeyPair, now: datetime) -> None:
         leaf = load_pem_x509_certificates(pair.certificate.encode())[0]
         key = serialization.load_pem_private_key(pair.key.encode(), None)
     except (ValueError, TypeError) as error:
-        raise CertificateInvalidError("the certificate and its key must be PEM, the key without a passphrase") from error
+        raise CertificateInvalidError(
+            "the certificate and its key must be PEM, the key without a passphrase"
+        ) from error
     spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if leaf.public_key().public_bytes(*spki) != key.public_key().public_bytes(*spki):
         raise CertificateInvalidError("the key does not belong to the certificate (the server's own must come first)")
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
-        raise CertificateInvalidError(
-            f"the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}, not now"
-        )
+        first, last = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+        raise CertificateInvalidError(f"the certificate is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}, not now")
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,7 @@ class SecretStore:
 
     async def deactivate(self, unit: AsyncConnection, kind: str, *, keep: str = "") -> None:
         """All secrets of the kind but `keep` are no longer active."""
-        await unit.execute(
-            update(secrets).where(secrets.c.kind == kind, secrets.c.id != keep).values(is_active=False)
-        )
+        await unit.execute(update(secrets).where(secrets.c.kind == kind, secrets.c.id != keep).values(is_active=False))
 
     async def expire(self, unit: AsyncConnection, kind: str, *, keep: str, at: datetime) -> None:
         """All active secrets of the kind but `keep` end at the moment given, when they would live longer."""
@@ -90,5 +88,3 @@ class SecretStore:
             )
             .values(expires_at=at)
         )
-
-

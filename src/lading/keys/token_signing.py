@@ -5,8 +5,7 @@ algorithm but ES256. Sources: RFC 7515, RFC 7519, RFC 7638 (the kid is the key's
 """
 
 import json
-import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from joserfc import jws
@@ -21,7 +20,8 @@ KIND = "token-signing"
 _ALGORITHMS = ["ES256"]
 _TOKEN_LIMIT = 8192  # bytes
 _FORBIDDEN = frozenset({"jwk", "jku", "x5c", "x5u", "crit"})
-_RELOAD_SECONDS = 2.0
+RELOAD_EVERY = timedelta(seconds=10)
+_RIPE = 3 * RELOAD_EVERY
 _LEEWAY_SECONDS = 5  # replicas' clocks may differ a little
 
 
@@ -40,7 +40,6 @@ class TokenSigner:
         self._store = store
         self._keys: dict[str, tuple[ECKey, datetime | None]] = {}
         self._newest = ""
-        self._loaded_at = 0.0
 
     @classmethod
     async def load(cls, database: Database, store: SecretStore) -> Self:
@@ -50,20 +49,17 @@ class TokenSigner:
         return signer
 
     async def reload(self) -> None:
-        """Reads the keys anew; call it now and then, so that a rotation by another process is seen."""
+        """Reads the keys anew; call it every `RELOAD_EVERY`, so that a rotation by another process is seen."""
         async with self._database.read() as connection:
             found = await self._store.list_active(connection, KIND)
-        self._keys = {secret.id: (ECKey.import_key(secret.value), secret.expires_at) for secret in found}
-        self._newest = found[0].id if found else ""
-        self._loaded_at = time.monotonic()
-
-    async def reload_for(self, token: str) -> bool:
-        """Reads the keys anew when the token names one that is not known; at most every two seconds. True when it did."""
-        kid = _kid(token)
-        if kid is None or kid in self._keys or time.monotonic() - self._loaded_at < _RELOAD_SECONDS:
-            return False
-        await self.reload()
-        return kid in self._keys
+        known = {secret.id: self._keys.get(secret.id) for secret in found}
+        self._keys = {
+            secret.id: ((known[secret.id] or (ECKey.import_key(secret.value), None))[0], secret.expires_at)
+            for secret in found
+        }
+        # A new key signs only when every process has had the time to learn it; a first key at once.
+        ripe = [secret for secret in found if secret.created_at < datetime.now(UTC) - _RIPE]
+        self._newest = (ripe or found[-1:])[0].id if found else ""
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A token with these claims, by the newest key."""
@@ -91,7 +87,7 @@ class TokenSigner:
 
 
 async def make_signing_key(database: Database, store: SecretStore, now: datetime, *, overlap: timedelta) -> str:
-    """The kid of a new key, which signs from now on; the older ones check for `overlap` more."""
+    """The kid of a new key, which signs as soon as all processes know it; the older ones check for `overlap` more."""
     key = ECKey.generate_key("P-256", auto_kid=False)
     kid = key.thumbprint()
     async with database.write() as unit:
@@ -115,7 +111,9 @@ def _kid(token: str) -> str | None:
 
 
 def _in_time(claims: dict[str, Any], now: float) -> bool:
-    expires, begins, issued = claims.get("exp"), claims.get("nbf"), claims.get("iat")
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (expires, begins, issued)):
+    times = [claims.get(name) for name in ("exp", "nbf", "iat")]
+    numbers = [value for value in times if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) != len(times):
         return False
-    return bool(begins <= now + _LEEWAY_SECONDS and issued <= now + _LEEWAY_SECONDS and now < expires)
+    expires, begins, issued = numbers
+    return begins <= now + _LEEWAY_SECONDS and issued <= now + _LEEWAY_SECONDS and now < expires

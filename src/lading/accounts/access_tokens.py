@@ -1,0 +1,87 @@
+"""Making and changing access tokens. The secret is shown once, when it is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from lading.accounts import store
+from lading.accounts.accounts import AccessToken
+from lading.accounts.errors import TokenUnknownError
+from lading.accounts.token_secrets import make_secret, secret_id
+from lading.core.clock import Clock
+from lading.core.errors import InvalidError
+from lading.database import Database
+from lading.events.log import Actor, Event, EventType, ObjectType, record
+
+_LABEL_LIMIT = 255
+
+
+@dataclass(frozen=True)
+class AccessTokens:
+    """The use cases of access tokens; whose they may be is the doors' question to `access.decide`."""
+
+    database: Database
+    clock: Clock
+
+    async def create(
+        self, account_id: str, label: str, *, by: Actor, creator_ua: str, generated_by: str = "user"
+    ) -> tuple[AccessToken, str]:
+        """The token and its secret, which can't be had again. Errors: InvalidError for a label that is too long."""
+        if len(label) > _LABEL_LIMIT:
+            raise InvalidError(f"a label has at most {_LABEL_LIMIT} characters")
+        secret, now = make_secret(), self.clock.now()
+        token = AccessToken(
+            id=secret_id(secret),
+            account_id=account_id,
+            label=label,
+            is_active=True,
+            generated_by=generated_by,
+            creator_ua=creator_ua[:_LABEL_LIMIT],
+            created_at=now,
+            last_used_at=None,
+        )
+        async with self.database.write() as unit:
+            await store.add_token(unit, token)
+            await record(unit, now, _event(EventType.CREATE, by, token))
+        return token, secret
+
+    async def get(self, token_id: str) -> AccessToken:
+        """Errors: TokenUnknownError."""
+        async with self.database.read() as connection:
+            token = await store.find_token(connection, token_id)
+        if token is None:
+            raise TokenUnknownError
+        return token
+
+    async def list(self, account_id: str | None, *, after: str, limit: int) -> tuple[Sequence[AccessToken], int]:
+        """A page of an account's tokens (None: everyone's), and how many there are."""
+        async with self.database.read() as connection:
+            page = await store.list_tokens(connection, account_id, after=after, limit=limit)
+            return page, await store.count_tokens(connection, account_id)
+
+    async def change(self, token: AccessToken, *, by: Actor, label: str | None, is_active: bool | None) -> AccessToken:
+        """The token with what was given changed."""
+        changed = replace(
+            token,
+            label=token.label if label is None else label[:_LABEL_LIMIT],
+            is_active=token.is_active if is_active is None else is_active,
+        )
+        async with self.database.write() as unit:
+            await store.change_token(unit, token.id, label=changed.label, is_active=changed.is_active)
+            await record(unit, self.clock.now(), _event(EventType.UPDATE, by, token))
+        return changed
+
+    async def delete(self, token: AccessToken, *, by: Actor) -> None:
+        """The token no longer signs in."""
+        async with self.database.write() as unit:
+            await store.delete_token(unit, token.id)
+            await record(unit, self.clock.now(), _event(EventType.DELETE, by, token))
+
+    async def delete_many(self, account_id: str | None, *, used_before: datetime | None, generated_by: str) -> int:
+        """How many tokens went."""
+        async with self.database.write() as unit:
+            return await store.delete_tokens(unit, account_id, used_before=used_before, generated_by=generated_by)
+
+
+def _event(kind: EventType, by: Actor, token: AccessToken) -> Event:
+    return Event(kind, by, ObjectType.API_TOKEN, token.id, object_name=token.label)

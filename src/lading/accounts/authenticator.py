@@ -1,0 +1,63 @@
+"""Credentials become callers: the accounts room's answer to `web.principal.Authenticator`."""
+
+from datetime import datetime
+from typing import Any
+
+from cachetools import LRUCache
+
+from lading.access import ANONYMOUS, Principal
+from lading.accounts import store
+from lading.accounts.errors import WrongCredentialsError
+from lading.accounts.sign_in import SignIn
+from lading.core.clock import Clock
+from lading.database import Database
+from lading.keys.token_signing import TokenInvalidError, TokenSigner
+from lading.web.principal import RegistryToken
+
+_REMEMBERED = 10_000
+
+
+class AccountAuthenticator:
+    """Checks passwords, access tokens and bearer tokens. What it remembers is that a signature was good, never a right."""
+
+    def __init__(self, database: Database, sign_in: SignIn, signer: TokenSigner, clock: Clock, *, service: str) -> None:
+        self._database = database
+        self._sign_in = sign_in
+        self._signer = signer
+        self._clock = clock
+        self._service = service
+        self._read: LRUCache[str, tuple[RegistryToken, datetime]] = LRUCache(_REMEMBERED)
+
+    async def sign_in(self, name: str, secret: str, *, address: str, user_agent: str = "") -> Principal:  # noqa: ARG002 — the contract's
+        return (await self._sign_in.by_secret(name, secret, address=address)).principal
+
+    async def sign_in_by_token(self, secret: str, *, address: str) -> Principal:
+        """The account whose access token it is. Errors: UnauthenticatedError, TooManyError."""
+        return (await self._sign_in.by_token(secret, address=address)).principal
+
+    def read_token(self, token: str) -> RegistryToken:
+        now = self._clock.now()
+        known = self._read.get(token)
+        if known is None:
+            claims = self._signer.verify(token, now)
+            known = self._token_of(claims), datetime.fromtimestamp(claims["exp"], now.tzinfo)
+            self._read[token] = known
+        if known[1] <= now:
+            raise TokenInvalidError
+        return known[0]
+
+    def _token_of(self, claims: dict[str, Any]) -> RegistryToken:
+        if claims.get("aud") != self._service or claims.get("iss") != self._service:
+            raise TokenInvalidError
+        access = {item["name"]: frozenset(item["actions"]) for item in claims["access"] if item["type"] == "repository"}
+        catalog = any(item["type"] == "registry" for item in claims["access"])
+        return RegistryToken(claims["account"], claims["sub"], claims["epoch"], access, catalog)
+
+    async def principal_of(self, account_id: str | None, epoch: int) -> Principal:
+        if account_id is None:
+            return ANONYMOUS
+        row = await self._database.points.first(store.ACCOUNT_BY_ID, id=account_id)
+        account = None if row is None else store.account_of(row)
+        if account is None or not account.is_active or account.epoch != epoch:
+            raise WrongCredentialsError
+        return account.principal

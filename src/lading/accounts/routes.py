@@ -1,0 +1,150 @@
+"""The token service's door: `/auth/token`, GET and POST.
+
+Sources: Docker registry token authentication specification, and its OAuth2 variant.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from lading.accounts.access_tokens import AccessTokens
+from lading.accounts.accounts import Account
+from lading.accounts.errors import WrongCredentialsError
+from lading.accounts.scopes import parse_scopes
+from lading.accounts.sign_in import SignIn
+from lading.accounts.token_service import TokenService
+from lading.core.clock import rfc3339
+from lading.core.errors import InvalidError, Kind, LadingError
+from lading.events.log import Actor
+from lading.web.exchange import Answer, RawHeaders, Receive, Request, Scope, Send, parse_query, raw_headers
+
+_FORM_LIMIT = 64 * 1024
+_STATUSES: Mapping[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.DENIED: 403,
+    Kind.UNKNOWN: 404,
+    Kind.CONFLICT: 409,
+    Kind.TOO_LARGE: 413,
+    Kind.TOO_MANY: 429,
+    Kind.UNSUPPORTED: 405,
+    Kind.UNAVAILABLE: 503,
+}
+_HEADERS: RawHeaders = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+class MethodNotAllowedError(LadingError):
+    """Tokens are fetched by GET or POST."""
+
+    kind = Kind.UNSUPPORTED
+    code = "UNSUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("tokens are fetched by GET or POST")
+
+
+@dataclass(frozen=True)
+class TokenDoor:
+    """The ASGI application of `/auth/token`. `hosts` are the names (with and without port) that this server goes by."""
+
+    sign_in: SignIn
+    access_tokens: AccessTokens
+    service: TokenService
+    hosts: Collection[str]
+    anonymous_access: Callable[[], bool]
+    behind_edge: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, behind_edge=self.behind_edge)
+        try:
+            if request.method in {"GET", "HEAD"}:
+                answer = await self._get(request)
+            elif request.method == "POST":
+                answer = await self._post(request)
+            else:
+                raise MethodNotAllowedError
+        except LadingError as error:
+            answer = self._refusal(error, request)
+        await answer.send(send, head=request.method == "HEAD")
+
+    async def _get(self, request: Request) -> Answer:
+        self._check_service(request.value("service"))
+        credentials = _basic(request.header(b"authorization"))
+        account = None
+        if credentials is not None:
+            account = await self.sign_in.by_secret(*credentials, address=request.client)
+        scopes = request.query.get("scope", [])
+        offline = (request.value("offline_token") or "").lower() == "true"
+        refresh = await self._refresh_token(account, request) if offline and account is not None else None
+        return await self._answer(account, scopes, refresh)
+
+    async def _post(self, request: Request) -> Answer:
+        form = parse_query(await request.body(_FORM_LIMIT))
+        values = {name: items[0] for name, items in form.items() if items}
+        self._check_service(values.get("service"))
+        refresh = None
+        match values.get("grant_type"):
+            case "password":
+                name, secret = values.get("username", ""), values.get("password", "")
+                account = await self.sign_in.by_secret(name, secret, address=request.client)
+                if values.get("access_type") == "offline":
+                    refresh = await self._refresh_token(account, request)
+            case "refresh_token":
+                refresh = values.get("refresh_token", "")
+                account = await self.sign_in.by_token(refresh, address=request.client)
+            case _:
+                raise InvalidError("grant_type must be password or refresh_token")
+        return await self._answer(account, form.get("scope", []), refresh)
+
+    def _check_service(self, asked: str | None) -> None:
+        if asked and asked != self.service.service:
+            raise InvalidError(f"this is the token service of {self.service.service!r}, not of {asked[:200]!r}")
+
+    async def _refresh_token(self, account: Account, request: Request) -> str:
+        agent = request.header(b"user-agent") or ""
+        label = "docker login"
+        actor = Actor.account(account.id)
+        _, secret = await self.access_tokens.create(account.id, label, by=actor, creator_ua=agent, generated_by="auto")
+        return secret
+
+    async def _answer(self, account: Account | None, scopes: list[str], refresh: str | None) -> Answer:
+        parsed = parse_scopes(scopes, self.hosts)
+        issued = await self.service.issue(account, parsed, anonymous_access=self.anonymous_access())
+        body = {
+            "token": issued.token,
+            "access_token": issued.token,
+            "expires_in": int(issued.lifetime.total_seconds()),
+            "issued_at": rfc3339(issued.issued_at),
+        }
+        if refresh:
+            body["refresh_token"] = refresh
+        return Answer(200, _HEADERS, msgspec.json.encode(body))
+
+    def _refusal(self, error: LadingError, request: Request) -> Answer:
+        headers = [*_HEADERS, *raw_headers(error.headers)]
+        if error.kind is Kind.UNAUTHENTICATED:
+            headers.append((b"www-authenticate", b'Basic realm="Lading"'))
+        item = {"code": error.code, "message": error.message}
+        body = msgspec.json.encode({"errors": [item], "requestId": request.request_id})
+        return Answer(_STATUSES[error.kind], headers, body)
+
+
+def _basic(header: str | None) -> tuple[str, str] | None:
+    """Name and secret of a Basic header; None when there is none. Errors: WrongCredentialsError for a broken one."""
+    if header is None:
+        return None
+    kind, _, encoded = header.partition(" ")
+    if kind.lower() != "basic":
+        raise WrongCredentialsError
+    try:
+        name, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise WrongCredentialsError from error
+    if not colon:
+        raise WrongCredentialsError
+    if not name and not secret:
+        return None  # how some clients say that they have no credentials
+    return name, secret

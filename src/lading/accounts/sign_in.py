@@ -1,0 +1,69 @@
+"""Signing in: a name with its password, or with an access token in the password's place."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from lading.accounts import store
+from lading.accounts.accounts import Account
+from lading.accounts.errors import WrongCredentialsError
+from lading.accounts.passwords import Passwords
+from lading.accounts.throttle import Throttle
+from lading.accounts.token_secrets import is_secret, secret_id
+from lading.core.clock import Clock
+from lading.database import Database
+
+_LAST_USED_PRECISION = timedelta(minutes=5)  # how often "last used" is written, at most
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """The use case of proving who one is. The account's state is always read fresh."""
+
+    database: Database
+    passwords: Passwords
+    throttle: Throttle
+    clock: Clock
+
+    async def by_secret(self, name: str, secret: str, *, address: str) -> Account:
+        """The account of that name. Errors: WrongCredentialsError, TooManyError."""
+        self.throttle.check(name, address)
+        account = await (self._by_token(secret) if is_secret(secret) else self._by_password(name, secret))
+        if account is None or account.name != name or not account.is_active:
+            self.throttle.failed(name, address)
+            raise WrongCredentialsError
+        self.throttle.succeeded(name, address)
+        return account
+
+    async def by_token(self, secret: str, *, address: str) -> Account:
+        """The account whose access token it is. Errors: WrongCredentialsError, TooManyError."""
+        self.throttle.check("", address)
+        account = await self._by_token(secret) if is_secret(secret) else None
+        if account is None or not account.is_active:
+            self.throttle.failed("", address)
+            raise WrongCredentialsError
+        return account
+
+    async def _by_password(self, name: str, password: str) -> Account | None:
+        row = await self.database.points.first(store.ACCOUNT_BY_NAME, name=name)
+        account = None if row is None else store.account_of(row)
+        known = account.password_hash if account is not None else None
+        identity, epoch = (account.id, account.epoch) if account is not None else ("", 0)
+        if not await self.passwords.verify(identity, epoch, known, password) or account is None:
+            return None
+        if known is not None and self.passwords.needs_rehash(known):
+            fresh = await self.passwords.hash(password)
+            async with self.database.write() as unit:
+                await store.change_account(unit, account.id, self.clock.now(), password_hash=fresh)
+        return account
+
+    async def _by_token(self, secret: str) -> Account | None:
+        row = await self.database.points.first(store.TOKEN_AND_ACCOUNT, id=secret_id(secret))
+        if row is None:
+            return None
+        token, now = store.token_of(row), self.clock.now()
+        if not token.is_active:
+            return None
+        if token.last_used_at is None or now - token.last_used_at > _LAST_USED_PRECISION:
+            async with self.database.write(durable=False) as unit:
+                await store.change_token(unit, token.id, last_used_at=now)
+        return store.account_of(row)

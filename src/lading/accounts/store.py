@@ -1,0 +1,188 @@
+"""The accounts' SQL: rows to values and back."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from lading.accounts.accounts import AccessToken, Account
+from lading.accounts.tables import access_tokens, accounts
+from lading.core.clock import from_microseconds
+from lading.database import Point
+
+_ACCOUNT = (
+    accounts.c.id,
+    accounts.c.name,
+    accounts.c.full_name,
+    accounts.c.is_organization,
+    accounts.c.is_admin,
+    accounts.c.is_active,
+    accounts.c.password_hash,
+    accounts.c.credential_epoch,
+    accounts.c.created_at,
+)
+_TOKEN = (
+    access_tokens.c.id,
+    access_tokens.c.account_id,
+    access_tokens.c.label,
+    access_tokens.c.is_active,
+    access_tokens.c.generated_by,
+    access_tokens.c.creator_ua,
+    access_tokens.c.created_at,
+    access_tokens.c.last_used_at,
+)
+
+ACCOUNT_BY_NAME = Point(select(*_ACCOUNT).where(accounts.c.name == bindparam("name")))
+ACCOUNT_BY_ID = Point(select(*_ACCOUNT).where(accounts.c.id == bindparam("id")))
+TOKEN_AND_ACCOUNT = Point(
+    select(*_ACCOUNT, *_TOKEN)
+    .join(accounts, accounts.c.id == access_tokens.c.account_id)
+    .where(access_tokens.c.id == bindparam("id"))
+)
+
+
+def account_of(row: Sequence[Any]) -> Account:
+    """The account in the first columns of a point's row."""
+    identity, name, full_name, is_organization, is_admin, is_active, password_hash, epoch, created = row[:9]
+    return Account(
+        identity,
+        name,
+        full_name,
+        bool(is_organization),
+        bool(is_admin),
+        bool(is_active),
+        password_hash,
+        epoch,
+        from_microseconds(created),
+    )
+
+
+def token_of(row: Sequence[Any]) -> AccessToken:
+    """The token in the last columns of TOKEN_AND_ACCOUNT's row."""
+    identity, account, label, is_active, generated_by, creator, created, used = row[9:17]
+    return AccessToken(
+        identity,
+        account,
+        label,
+        bool(is_active),
+        generated_by,
+        creator,
+        from_microseconds(created),
+        None if used is None else from_microseconds(used),
+    )
+
+
+def _account(row: Any) -> Account | None:
+    return None if row is None else Account(*row)
+
+
+async def find_account(connection: AsyncConnection, name: str) -> Account | None:
+    return _account((await connection.execute(select(*_ACCOUNT).where(accounts.c.name == name))).one_or_none())
+
+
+async def find_account_by_id(connection: AsyncConnection, account_id: str) -> Account | None:
+    return _account((await connection.execute(select(*_ACCOUNT).where(accounts.c.id == account_id))).one_or_none())
+
+
+async def add_account(unit: AsyncConnection, account: Account, now: datetime) -> None:
+    await unit.execute(
+        insert(accounts).values(
+            id=account.id,
+            name=account.name,
+            full_name=account.full_name,
+            is_organization=account.is_organization,
+            is_admin=account.is_admin,
+            is_active=account.is_active,
+            password_hash=account.password_hash,
+            credential_epoch=account.epoch,
+            created_at=account.created_at,
+            updated_at=now,
+        )
+    )
+
+
+async def change_account(unit: AsyncConnection, account_id: str, now: datetime, **values: object) -> None:
+    """Sets columns of the account. Keys are column names."""
+    await unit.execute(update(accounts).where(accounts.c.id == account_id).values(updated_at=now, **values))
+
+
+async def set_password_hash(unit: AsyncConnection, account_id: str, password_hash: str, now: datetime) -> None:
+    """The password is another: all that was issued on the old one dies with the epoch."""
+    await unit.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(password_hash=password_hash, credential_epoch=accounts.c.credential_epoch + 1, updated_at=now)
+    )
+
+
+async def list_accounts(connection: AsyncConnection, *, after: str, limit: int, contains: str = "") -> list[Account]:
+    """Accounts after the one named, in code point order of their names."""
+    wanted = select(*_ACCOUNT).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
+    if contains:
+        wanted = wanted.where(func.lower(accounts.c.name).contains(contains.lower(), autoescape=True))
+    return [Account(*row) for row in await connection.execute(wanted)]
+
+
+async def count_accounts(connection: AsyncConnection) -> int:
+    return int(await connection.scalar(select(func.count()).select_from(accounts)) or 0)
+
+
+async def add_token(unit: AsyncConnection, token: AccessToken) -> None:
+    await unit.execute(
+        insert(access_tokens).values(
+            id=token.id,
+            account_id=token.account_id,
+            label=token.label,
+            is_active=token.is_active,
+            generated_by=token.generated_by,
+            creator_ua=token.creator_ua,
+            created_at=token.created_at,
+            last_used_at=token.last_used_at,
+        )
+    )
+
+
+def _tokens(account_id: str | None) -> Select[Any]:
+    wanted = select(*_TOKEN)
+    return wanted if account_id is None else wanted.where(access_tokens.c.account_id == account_id)
+
+
+async def find_token(connection: AsyncConnection, token_id: str) -> AccessToken | None:
+    row = (await connection.execute(select(*_TOKEN).where(access_tokens.c.id == token_id))).one_or_none()
+    return None if row is None else AccessToken(*row)
+
+
+async def list_tokens(
+    connection: AsyncConnection, account_id: str | None, *, after: str, limit: int
+) -> list[AccessToken]:
+    """Tokens of an account (None: of all) after the id given, in order of their ids."""
+    wanted = _tokens(account_id).where(access_tokens.c.id >= after).order_by(access_tokens.c.id).limit(limit)
+    return [AccessToken(*row) for row in await connection.execute(wanted)]
+
+
+async def count_tokens(connection: AsyncConnection, account_id: str | None) -> int:
+    counted = select(func.count()).select_from(_tokens(account_id).subquery())
+    return int(await connection.scalar(counted) or 0)
+
+
+async def change_token(unit: AsyncConnection, token_id: str, **values: object) -> None:
+    await unit.execute(update(access_tokens).where(access_tokens.c.id == token_id).values(**values))
+
+
+async def delete_token(unit: AsyncConnection, token_id: str) -> bool:
+    gone = await unit.execute(delete(access_tokens).where(access_tokens.c.id == token_id))
+    return bool(gone.rowcount)
+
+
+async def delete_tokens(
+    unit: AsyncConnection, account_id: str | None, *, used_before: datetime | None, generated_by: str
+) -> int:
+    """How many tokens went: those of the account (None: of all) made so and not used since."""
+    wanted = delete(access_tokens).where(access_tokens.c.generated_by == generated_by)
+    if account_id is not None:
+        wanted = wanted.where(access_tokens.c.account_id == account_id)
+    if used_before is not None:
+        wanted = wanted.where(func.coalesce(access_tokens.c.last_used_at, access_tokens.c.created_at) < used_before)
+    return int((await unit.execute(wanted)).rowcount)

@@ -1,0 +1,101 @@
+"""The token service: scopes asked for become a bearer token that holds only what is granted.
+
+A token is always answered. Each repository asked for appears in it, refused ones without actions, so that the registry can
+tell "not asked for" (fetch another token) from "refused". Source: Docker registry token authentication specification.
+"""
+
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from lading.access import ANONYMOUS, Permission, Principal, Repository, System, Visibility, decide
+from lading.accounts.accounts import Account
+from lading.accounts.scopes import ACTIONS, RepositoryScope, Scopes
+from lading.core.clock import Clock
+from lading.core.names import RepositoryName
+from lading.keys.token_signing import TokenSigner
+
+_PERMISSIONS = {"pull": Permission.PULL, "push": Permission.PUSH, "delete": Permission.DELETE_CONTENT}
+
+
+class Repositories(Protocol):
+    """What this room asks of the registry, above it."""
+
+    async def visibility_of(self, names: Collection[RepositoryName]) -> Mapping[RepositoryName, Visibility]:
+        """The visibility of those that exist, in one query."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A bearer token, and for how long it is good."""
+
+    token: str
+    lifetime: timedelta
+    issued_at: datetime
+
+
+@dataclass(frozen=True)
+class TokenService:
+    """Issues bearer tokens for one service, which is their issuer and their audience."""
+
+    repositories: Repositories
+    signer: TokenSigner
+    clock: Clock
+    service: str
+    lifetime: timedelta
+
+    async def issue(self, account: Account | None, scopes: Scopes, *, anonymous_access: bool) -> IssuedToken:
+        """A token for the account (None: anonymous) with as much of `scopes` as is granted."""
+        principal = account.principal if account is not None else ANONYMOUS
+        names = {scope.name for scope in scopes.repositories}
+        visible = await self.repositories.visibility_of(names) if names else {}
+        access: list[dict[str, Any]] = []
+        for scope in scopes.repositories:
+            granted = _granted(principal, scope, visible.get(scope.name), anonymous_access=anonymous_access)
+            # Under the name as asked, for clients that look; and under the plain one, which the registry looks for.
+            access += [
+                {"type": "repository", "name": name, "actions": granted}
+                for name in dict.fromkeys((scope.name.text, scope.asked_name))
+            ]
+        if scopes.catalog and decide(principal, Permission.LIST_CATALOG, System()):
+            access.append({"type": "registry", "name": "catalog", "actions": ["*"]})
+        now = self.clock.now()
+        issued = int(now.timestamp())
+        claims = {
+            "iss": self.service,
+            "sub": principal.name,
+            "aud": self.service,
+            "exp": issued + int(self.lifetime.total_seconds()),
+            "nbf": issued,
+            "iat": issued,
+            "jti": secrets.token_hex(8),
+            "account": principal.account_id,
+            "epoch": account.epoch if account is not None else 0,
+            "access": _merged(access),
+        }
+        return IssuedToken(self.signer.sign(claims), self.lifetime, now)
+
+
+def _granted(
+    principal: Principal, scope: RepositoryScope, visibility: Visibility | None, *, anonymous_access: bool
+) -> list[str]:
+    resource = Repository(scope.name.namespace, visibility)
+    wanted = ACTIONS if "*" in scope.actions else [action for action in scope.actions if action in _PERMISSIONS]
+    granted = [
+        action
+        for action in wanted
+        if decide(principal, _PERMISSIONS[action], resource, anonymous_access=anonymous_access)
+    ]
+    return [*granted, "*"] if "*" in scope.actions and len(granted) == len(ACTIONS) else granted
+
+
+def _merged(access: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry per name: a repository may have been asked for several times."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in access:
+        known = merged.setdefault((item["type"], item["name"]), {**item, "actions": []})
+        known["actions"] += [action for action in item["actions"] if action not in known["actions"]]
+    return list(merged.values())

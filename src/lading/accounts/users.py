@@ -1,0 +1,116 @@
+"""Making and changing users. Every change is an event in the same unit of work."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy.exc import IntegrityError
+
+from lading.accounts import store
+from lading.accounts.accounts import Account
+from lading.accounts.errors import AccountExistsError, AccountUnknownError, PasswordTooShortError
+from lading.accounts.passwords import Passwords
+from lading.core.clock import Clock
+from lading.core.names import check_account_name
+from lading.database import Database
+from lading.events.log import Actor, Event, EventType, ObjectType, record
+
+
+@dataclass(frozen=True)
+class Users:
+    """The use cases of user administration; who may call them is the doors' question to `access.decide`."""
+
+    database: Database
+    passwords: Passwords
+    clock: Clock
+    minimum_length: int
+
+    async def create(
+        self,
+        name: str,
+        password: str | None,
+        *,
+        by: Actor,
+        full_name: str = "",
+        is_admin: bool = False,
+        is_active: bool = True,
+    ) -> Account:
+        """A new user, owning the namespace of his name. Without a password he can't sign in by one.
+
+        Errors: NameInvalidError, AccountExistsError, PasswordTooShortError.
+        """
+        check_account_name(name)
+        hashed = None if password is None else await self._hash(password)
+        now = self.clock.now()
+        account = Account(
+            str(uuid.uuid4()),
+            name,
+            full_name,
+            is_organization=False,
+            is_admin=is_admin,
+            is_active=is_active,
+            password_hash=hashed,
+            epoch=0,
+            created_at=now,
+        )
+        try:
+            async with self.database.write() as unit:
+                await store.add_account(unit, account, now)
+                await record(unit, now, _event(EventType.CREATE, by, account, ""))
+        except IntegrityError as error:
+            raise AccountExistsError(name) from error
+        return account
+
+    async def get(self, name: str) -> Account:
+        """Errors: AccountUnknownError."""
+        async with self.database.read() as connection:
+            account = await store.find_account(connection, name)
+        if account is None:
+            raise AccountUnknownError(name)
+        return account
+
+    async def list(self, *, after: str = "", limit: int = 100, contains: str = "") -> Sequence[Account]:
+        """Accounts in order of their names."""
+        async with self.database.read() as connection:
+            return await store.list_accounts(connection, after=after, limit=limit, contains=contains)
+
+    async def set_password(self, name: str, password: str, *, by: Actor) -> None:
+        """The password is this one; all that was signed in by the old one is signed out.
+
+        Errors: AccountUnknownError, PasswordTooShortError.
+        """
+        account = await self.get(name)
+        hashed = await self._hash(password)
+        now = self.clock.now()
+        async with self.database.write() as unit:
+            await store.set_password_hash(unit, account.id, hashed, now)
+            await record(unit, now, _event(EventType.UPDATE, by, account, "password"))
+
+    async def change(
+        self,
+        name: str,
+        *,
+        by: Actor,
+        full_name: str | None = None,
+        is_admin: bool | None = None,
+        is_active: bool | None = None,
+    ) -> Account:
+        """The account with what was given changed. Errors: AccountUnknownError."""
+        account = await self.get(name)
+        given = {"full_name": full_name, "is_admin": is_admin, "is_active": is_active}
+        changes = {key: value for key, value in given.items() if value is not None}
+        if changes:
+            now = self.clock.now()
+            async with self.database.write() as unit:
+                await store.change_account(unit, account.id, now, **changes)
+                await record(unit, now, _event(EventType.UPDATE, by, account, ", ".join(sorted(changes))))
+        return replace(account, **changes)  # type: ignore[arg-type]  # keys and types are those of `given`
+
+    async def _hash(self, password: str) -> str:
+        if len(password) < self.minimum_length:
+            raise PasswordTooShortError(self.minimum_length)
+        return await self.passwords.hash(password)
+
+
+def _event(kind: EventType, by: Actor, account: Account, content: str) -> Event:
+    return Event(kind, by, ObjectType.ACCOUNT, account.id, object_name=account.name, content=content)
