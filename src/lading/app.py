@@ -1,10 +1,335 @@
-"""Composition: settings in, one ASGI application out. The only file that knows every room."""
+"""Composition: settings in, one ASGI application out. The only file that knows every room.
 
+`application()` is what the app server calls in each worker; `python -m lading.app jobs` is the job worker. Both read the
+settings of this run from the file that LADING_BOOT names, which `lading serve` wrote.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from lading import logs
 from lading.accounts import tables as accounts_tables
+from lading.accounts.access_tokens import AccessTokens
+from lading.accounts.authenticator import AccountAuthenticator
+from lading.accounts.passwords import HashParameters, Passwords
+from lading.accounts.routes import TokenDoor
+from lading.accounts.sign_in import SignIn
+from lading.accounts.throttle import Throttle
+from lading.accounts.token_service import TokenService
+from lading.accounts.users import Users
+from lading.blobs.backends.filesystem import FilesystemBlobs
+from lading.blobs.staging import Staging
 from lading.cluster import tables as cluster_tables
+from lading.cluster.health import HealthChecks
+from lading.cluster.routes import OpenDoor
+from lading.core.clock import SystemClock
+from lading.core.folders import DataFolder
+from lading.database import Database
+from lading.edge.lifeline import die_with_parent
 from lading.events import tables as events_tables
 from lading.jobs import tables as jobs_tables
 from lading.keys import tables as keys_tables
+from lading.keys.master import MasterKey
+from lading.keys.store import SecretStore
+from lading.keys.token_signing import RELOAD_EVERY, TokenSigner
 from lading.registry import tables as registry_tables
+from lading.registry.challenge import Challenges
+from lading.registry.deletion import Deletions
+from lading.registry.garbage import Garbage
+from lading.registry.listing import Listings
+from lading.registry.points import RegistryPoints
+from lading.registry.pull import ManifestBytes, PullCounts, Pulls
+from lading.registry.push import Pushes
+from lading.registry.repositories import RepositoryVisibility
+from lading.registry.routes import RegistryDoor
+from lading.registry.switches import Switches
+from lading.registry.uploads import Limits, Uploads
+from lading.registry.verification import Verification
+from lading.settings import Settings
+from lading.web.exchange import Receive, Scope, Send
+from lading.web.files import AcceleratedFiles, DirectFiles
+
+log = structlog.get_logger()
 
 ROOM_TABLES = (accounts_tables, cluster_tables, events_tables, jobs_tables, keys_tables, registry_tables)
+_COUNTS_EVERY = timedelta(seconds=5)
+
+Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """One run of the server, as `lading serve` resolved it."""
+
+    settings: Settings
+    edge: str  # nginx, none
+    url: str  # how clients reach it
+    port: int
+    replica: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Boot":
+        """The boot of the file at `path`."""
+        document: dict[str, Any] = json.loads(path.read_text())
+        return cls(settings=Settings.model_validate(document.pop("settings")), **document)
+
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(
+            {
+                "settings": self.settings.model_dump(mode="json"),
+                "edge": self.edge,
+                "url": self.url,
+                "port": self.port,
+                "replica": self.replica,
+            }
+        )
+
+    @property
+    def service(self) -> str:
+        """The name that tokens are issued by and for: host and port of the URL."""
+        return self.url.partition("://")[2].rstrip("/")
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every host, with and without port, that this server goes by."""
+        names = [f"[{name}]" if ":" in name else name for name in self.settings.host_names]
+        return frozenset([self.service, *names, *(f"{name}:{self.port}" for name in names)])
+
+    def realm_of(self, host: str) -> str:
+        """The token service's URL for a request's Host; never a name that is not ours."""
+        return f"https://{host}/auth/token" if host in self.hosts else f"{self.url.rstrip('/')}/auth/token"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The use cases of one process, composed: what doors, jobs and the command line call."""
+
+    boot: Boot
+    folder: DataFolder
+    clock: SystemClock
+    database: Database
+    secrets: SecretStore
+    passwords: Passwords
+    signer: TokenSigner
+    sign_in: SignIn
+    users: Users
+    access_tokens: AccessTokens
+    authenticator: AccountAuthenticator
+    blobs: FilesystemBlobs
+    staging: Staging
+    points: RegistryPoints
+    garbage: Garbage
+    verification: Verification
+    health: HealthChecks
+
+    def switches(self) -> Switches:
+        """The registry's switches as they are now."""
+        registry = self.boot.settings.registry
+        return Switches(
+            read_only=registry.read_only,
+            deletes=registry.deletes,
+            create_repository_on_push=registry.create_repository_on_push,
+            anonymous_access=registry.anonymous_access,
+            sparse_images=registry.sparse_images,
+        )
+
+
+def make_passwords(settings: Settings) -> Passwords:
+    """argon2id by the settings."""
+    section = settings.passwords
+    return Passwords(HashParameters(section.memory_kib, section.iterations, section.lanes))
+
+
+def load_master_key(folder: DataFolder, *, may_create: bool) -> MasterKey:
+    """The master key: the file that LADING_MASTER_KEY_FILE names, or the data folder's. Errors: SettingsError."""
+    elsewhere = os.environ.get("LADING_MASTER_KEY_FILE")
+    if elsewhere:
+        return MasterKey.load_or_create(Path(elsewhere), may_create=False)
+    return MasterKey.load_or_create(folder.master_key, may_create=may_create)
+
+
+@asynccontextmanager
+async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
+    """All use cases over an open database, whose schema must be there already."""
+    settings = boot.settings
+    folder, clock = DataFolder(settings.data), SystemClock()
+    secrets = SecretStore(load_master_key(folder, may_create=False))
+    database = await Database.open(settings.database_url, pool_size=settings.database.pool_size)
+    try:
+        signer = await TokenSigner.load(database, secrets)
+        passwords = make_passwords(settings)
+        sign_in = SignIn(database, passwords, Throttle(), clock)
+        blobs, staging = FilesystemBlobs(folder.blobs, folder.quarantine), Staging(folder.uploads)
+        yield Parts(
+            boot=boot,
+            folder=folder,
+            clock=clock,
+            database=database,
+            secrets=secrets,
+            passwords=passwords,
+            signer=signer,
+            sign_in=sign_in,
+            users=Users(database, passwords, clock, settings.passwords.minimum_length),
+            access_tokens=AccessTokens(database, clock),
+            authenticator=AccountAuthenticator(database, sign_in, signer, clock, service=boot.service),
+            blobs=blobs,
+            staging=staging,
+            points=RegistryPoints(database.points),
+            garbage=Garbage(
+                database,
+                blobs,
+                staging,
+                clock,
+                holder=f"{boot.replica}-{os.getpid()}",
+                grace=timedelta(hours=settings.garbage.grace_hours),
+                upload_lifetime=timedelta(hours=settings.registry.upload_lifetime_hours),
+                untagged_manifests=settings.garbage.untagged_manifests,
+            ),
+            verification=Verification(database, blobs, clock),
+            health=HealthChecks(database, blobs, signer),
+        )
+    finally:
+        await database.close()
+
+
+class Application:
+    """The ASGI application: sends each path to its door."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._parts: contextlib.AsyncExitStack = contextlib.AsyncExitStack()
+        self._registry: Door | None = None
+        self._token: Door | None = None
+        self._open: Door | None = None
+        self._api: Door | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        door = self._door(scope["raw_path"])
+        try:
+            await door(scope, receive, send)
+        except Exception:
+            # Said here once with its trace; what the client gets says nothing of it.
+            log.exception("unexpected failure", path=scope["path"])
+            raise
+
+    def _door(self, path: bytes) -> Door:
+        if path.startswith(b"/v2/") or path in {b"/v2", b"/_edge/check"}:
+            door = self._registry
+        elif path == b"/auth/token":
+            door = self._token
+        elif path.startswith((b"/api/", b"/enzi/")):
+            door = self._api
+        else:
+            door = self._open
+        if door is None:
+            raise RuntimeError("a request came before the start was over")
+        return door
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except Exception:
+            log.exception("the app worker can't start")
+            await send({"type": "lifespan.startup.failed"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._parts.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        boot = self._boot
+        parts = await self._parts.enter_async_context(open_parts(boot))
+        limits = boot.settings.registry
+        grace = timedelta(hours=boot.settings.garbage.grace_hours)
+        behind_edge = boot.edge == "nginx"
+        pulls = Pulls(
+            parts.database,
+            parts.points,
+            ManifestBytes(parts.database, limit_bytes=limits.manifest_cache_bytes),
+            PullCounts(),
+            parts.clock,
+            grace,
+        )
+        self._registry = RegistryDoor(
+            authenticator=parts.authenticator,
+            challenges=Challenges(boot.realm_of, boot.service),
+            switches=parts.switches,
+            pulls=pulls,
+            pushes=Pushes(parts.database, parts.points, parts.clock, parts.switches),
+            uploads=Uploads(
+                parts.database,
+                parts.points,
+                parts.staging,
+                parts.blobs,
+                parts.clock,
+                parts.switches,
+                Limits(limits.blob_limit_bytes, limits.reserve_bytes),
+                boot.replica,
+                grace,
+            ),
+            deletions=Deletions(parts.database, parts.points, parts.clock, parts.switches),
+            listings=Listings(parts.database, parts.points),
+            blobs=parts.blobs,
+            files=AcceleratedFiles() if behind_edge else DirectFiles(),
+            manifest_limit_bytes=limits.manifest_limit_bytes,
+            spool=parts.folder.spool if behind_edge else None,
+        )
+        self._token = TokenDoor(
+            parts.sign_in,
+            parts.access_tokens,
+            TokenService(
+                RepositoryVisibility(parts.database),
+                parts.signer,
+                parts.clock,
+                boot.service,
+                timedelta(seconds=boot.settings.tokens.lifetime_seconds),
+            ),
+            boot.hosts,
+            lambda: parts.switches().anonymous_access,
+            behind_edge,
+        )
+        self._open = OpenDoor(parts.health, parts.folder.tls / "ca.pem", boot.url, behind_edge=behind_edge)
+        self._api = self._open
+        for every, work in ((_COUNTS_EVERY, pulls.write_counts), (RELOAD_EVERY, parts.signer.reload)):
+            task = asyncio.create_task(_repeat(every, work))
+            self._parts.push_async_callback(_end, task)
+        self._parts.push_async_callback(pulls.write_counts)
+
+
+async def _repeat(every: timedelta, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        try:
+            await work()
+        except Exception:
+            log.exception("background work failed; it is tried again")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def application() -> Application:
+    """The application of this run, made in each app worker."""
+    die_with_parent()
+    boot = Boot.read(Path(os.environ["LADING_BOOT"]))
+    logs.configure(boot.settings.log.level, boot.settings.log.format)
+    return Application(boot)

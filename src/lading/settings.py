@@ -124,6 +124,7 @@ class LogSettings(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal
+    access: Literal["auto", "on", "off"] = "auto"  # a line per request, by nginx; auto: not on a terminal
 
 
 class Settings(_Section):

@@ -61,6 +61,11 @@ class TokenSigner:
         ripe = [secret for secret in found if secret.created_at < datetime.now(UTC) - _RIPE]
         self._newest = (ripe or found[-1:])[0].id if found else ""
 
+    @property
+    def is_ready(self) -> bool:
+        """True when there is a key to sign with."""
+        return bool(self._newest)
+
     def sign(self, claims: dict[str, Any]) -> str:
         """A token with these claims, by the newest key."""
         key, _ = self._keys[self._newest]

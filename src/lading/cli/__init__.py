@@ -1,0 +1,36 @@
+"""The command `lading`: one file per group of commands."""
+
+import sys
+
+import typer
+
+from lading import __version__
+from lading.cli.serve import serve
+from lading.core.errors import LadingError, SettingsError
+
+app = typer.Typer(
+    name="lading",
+    help="A trusted registry for container images.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+)
+app.command()(serve)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"lading {__version__}")
+
+
+def main() -> None:
+    """Runs the command line. Exit status: 2 when settings or words are wrong, 1 for other trouble."""
+    try:
+        app()
+    except SettingsError as error:
+        typer.echo(f"lading: {error.message}", err=True)
+        sys.exit(2)
+    except LadingError as error:
+        typer.echo(f"lading: {error.message}", err=True)
+        sys.exit(1)

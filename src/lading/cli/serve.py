@@ -1,0 +1,277 @@
+"""`lading serve`: all set-up, then the server."""
+
+import asyncio
+import http.client
+import json
+import os
+import pwd
+import signal
+import ssl
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+from rich.panel import Panel
+
+from lading import logs
+from lading.app import Boot, load_master_key, make_passwords
+from lading.cluster.first_start import ADMIN, FirstStart, first_start, replica_id
+from lading.core.clock import SystemClock
+from lading.core.errors import SettingsError
+from lading.core.folders import DataFolder, write_durably
+from lading.database import Database
+from lading.database.migrations import upgrade
+from lading.edge.nginx import NginxUnusableError, command, find_nginx, write_config
+from lading.edge.plan import EdgePlan
+from lading.edge.supervisor import Child, Supervisor, check_port, end_leftovers, take_server_lock
+from lading.edge.workers import WorkersPlan
+from lading.keys.server_certificate import OwnFiles, ServerCertificates
+from lading.keys.store import SecretStore
+from lading.settings import Settings
+
+log = structlog.get_logger()
+_READY_SECONDS = 60
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option(help="The folder that holds everything.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; 0.0.0.0 and :: are all.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 picks a free one.")] = None,
+    edge: Annotated[str | None, typer.Option(help="auto, nginx or none.")] = None,
+    config: Annotated[Path | None, typer.Option(help="The settings file, lading.toml.")] = None,
+) -> None:
+    """Run the registry: makes what is missing, then serves until SIGTERM."""
+    settings = load_settings(config, data, {"host": host, "port": port, "edge": edge})
+    logs.configure(settings.log.level, settings.log.format)
+    folder = DataFolder(settings.data)
+    _make_folder(folder, settings.server.user)
+    lock = take_server_lock(folder)
+    try:
+        end_leftovers(folder)
+        asyncio.run(_serve(settings, folder))
+    finally:
+        os.close(lock)
+
+
+def load_settings(config: Path | None, data: Path | None, server: dict[str, Any] | None = None) -> Settings:
+    """The settings, with what the command line gave. Errors: SettingsError."""
+    file = config or (Path(os.environ["LADING_CONFIG"]) if os.environ.get("LADING_CONFIG") else None)
+    overrides: dict[str, Any] = {"data": None if data is None else str(data), "server": server or {}}
+    return Settings.load(file=file, overrides=overrides)
+
+
+def _make_folder(folder: DataFolder, user: str) -> None:
+    try:
+        folder.make()
+        if user and os.geteuid() == 0:
+            _become(user, folder)
+        probe = folder.root / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingsError(f"can't use the data folder {folder.root}: {error.strerror}") from error
+
+
+def _become(user: str, folder: DataFolder) -> None:
+    """The whole tree runs as one user, to whom the data folder is given."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError as error:
+        raise SettingsError(f"there is no user {user!r} (server.user)") from error
+    if folder.root.stat().st_uid != entry.pw_uid:
+        for path in (folder.root, *folder.root.rglob("*")):
+            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
+async def _serve(settings: Settings, folder: DataFolder) -> None:
+    clock = SystemClock()
+    plan = _plan(settings, folder)
+    boot = Boot(settings, "nginx" if plan.is_nginx else "none", plan.url, plan.port, replica_id(folder))
+    database = await Database.open(settings.database_url)
+    try:
+        await upgrade(database)
+        secrets = SecretStore(load_master_key(folder, may_create=True))
+        password = _given_password()
+        passwords = make_passwords(settings)
+        names = settings.host_names
+        made = await first_start(
+            database, secrets, name=names[0], password=password, hash_password=passwords.hash_now, clock=clock
+        )
+        certificates = _certificates(settings, folder, database, secrets)
+        await certificates.refresh(clock.now())
+        write_durably(folder.boot, boot.text().encode())
+        supervisor = Supervisor(_children(plan, folder), folder=folder, drain_seconds=plan.drain_seconds)
+
+        async def refresh() -> None:
+            if await certificates.refresh(clock.now()):
+                log.info("the certificate changed; it is shown from now on")
+                if plan.is_nginx:
+                    write_config(plan)
+                supervisor.signal("nginx" if plan.is_nginx else "app", signal.SIGHUP)
+
+        async def announce() -> None:
+            await _wait_until_ready(plan)
+            authority = await certificates.authority()
+            _show(made, plan, authority.pair.fingerprint)
+            print(f"ready {plan.url}", flush=True)  # noqa: T201 — the line that automation waits for
+
+        await supervisor.run(announce, refresh)
+    finally:
+        await database.close()
+
+
+def _plan(settings: Settings, folder: DataFolder) -> EdgePlan:
+    server = settings.server
+    nginx = _nginx(server.edge)
+    if not nginx and server.edge == "auto":
+        Console(stderr=True).print(
+            "serving without nginx (slower, no client certificates): install it to change that, apt-get install nginx",
+            style="yellow",
+            highlight=False,
+        )
+    external = str(server.external_url).rstrip("/") if server.external_url else ""
+    if server.http_redirect_port:
+        check_port(server.host, server.http_redirect_port)
+    return EdgePlan(
+        folder=folder,
+        host=server.host,
+        port=check_port(server.host, server.port),
+        is_nginx=bool(nginx),
+        nginx=nginx,
+        workers=server.workers or os.cpu_count() or 1,
+        drain_seconds=server.drain_seconds,
+        http_redirect_port=server.http_redirect_port,
+        external_url=external,
+        trusted_proxies=[str(network) for network in server.trusted_proxies],
+        status_networks=[str(network) for network in server.status_networks],
+        manifest_limit_bytes=settings.registry.manifest_limit_bytes,
+        blob_limit_bytes=settings.registry.blob_limit_bytes,
+        access_log=settings.log.access == "on" or (settings.log.access == "auto" and not sys.stderr.isatty()),
+    )
+
+
+def _nginx(wanted: str) -> str:
+    """nginx's path; empty to serve without."""
+    if wanted == "none":
+        return ""
+    try:
+        return find_nginx()
+    except NginxUnusableError:
+        if wanted == "nginx":
+            raise
+        return ""
+
+
+def _given_password() -> str | None:
+    given, file = os.environ.get("LADING_ADMIN_PASSWORD"), os.environ.get("LADING_ADMIN_PASSWORD_FILE")
+    if given:
+        return given
+    if not file:
+        return None
+    try:
+        return Path(file).read_text().rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"can't read LADING_ADMIN_PASSWORD_FILE {file}: {error.strerror}") from error
+
+
+def _certificates(
+    settings: Settings, folder: DataFolder, database: Database, secrets: SecretStore
+) -> ServerCertificates:
+    tls = settings.tls
+    if (tls.certificate is None) != (tls.key is None):
+        raise SettingsError("tls.certificate and tls.key go together: give both, or none")
+    own = OwnFiles(tls.certificate, tls.key) if tls.certificate is not None and tls.key is not None else None
+    return ServerCertificates(
+        database,
+        secrets,
+        folder,
+        settings.host_names,
+        timedelta(days=tls.days),
+        timedelta(days=tls.renew_days),
+        own,
+    )
+
+
+def _children(plan: EdgePlan, folder: DataFolder) -> list[Child]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LADING_ADMIN_PASSWORD")}
+    environment = {**inherited, "LADING_BOOT": str(folder.boot), "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics)}
+    tls = folder.tls
+    workers = (
+        WorkersPlan(plan.workers, plan.drain_seconds, socket=str(folder.socket))
+        if plan.is_nginx
+        else WorkersPlan(
+            plan.workers,
+            plan.drain_seconds,
+            host=plan.host,
+            port=plan.port,
+            certificate=str(tls / "certificate.pem"),
+            key=str(tls / "key.pem"),
+        )
+    )
+    children = [Child("app", workers.command(), environment)]
+    if plan.is_nginx:
+        config = write_config(plan)
+        children.insert(
+            0,
+            Child(
+                "nginx",
+                command(plan, config),
+                environment,
+                stop=signal.SIGQUIT,
+                needs=folder.socket,
+                forward_output=plan.access_log,
+            ),
+        )
+    return children
+
+
+async def _wait_until_ready(plan: EdgePlan) -> None:
+    """Asks through the edge until it is healthy."""
+    for _ in range(_READY_SECONDS * 10):
+        problem = await asyncio.to_thread(_ask_health, plan)
+        if not problem:
+            return
+        await asyncio.sleep(0.1)
+    log.error("the server does not become ready", problem=problem)
+
+
+def _ask_health(plan: EdgePlan) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(plan.host, plan.host)  # noqa: S104 — compared
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # our own server; only "is it up" is asked
+    connection = http.client.HTTPSConnection(host, plan.port, timeout=5, context=context)
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+        return str(document.get("Error", "")) if isinstance(document, dict) and "Healthy" in document else "starting"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+
+
+def _show(made: FirstStart, plan: EdgePlan, fingerprint: str) -> None:
+    """What a person wants to know now."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    host = plan.url.partition("://")[2]
+    if made.password is not None:
+        console.print(
+            Panel.fit(
+                f"[bold]{ADMIN}[/bold] may sign in with the password\n\n    [bold]{made.password}[/bold]\n\n"
+                "It is shown this once and kept nowhere.",
+                title="First start",
+            )
+        )
+    console.print(f"Lading serves [bold]{plan.url}[/bold]   authority SHA-256 {fingerprint}")
+    console.print(f"  trust it:   lading trust-host {host}")
+    console.print(f"  sign in:    docker login {host} -u {ADMIN}")
+    console.print(f"  push:       docker tag IMAGE {host}/{ADMIN}/IMAGE && docker push {host}/{ADMIN}/IMAGE")
+    sys.stderr.flush()

@@ -1,0 +1,246 @@
+"""The tree of one running server: nginx, the app workers, the job worker; started, watched, restarted, stopped.
+
+Each child leads a process group of its own, so that whatever it leaves behind when it is killed is killed before it starts
+again. Children die with the supervisor; what a killed supervisor left is ended by the next start, under `server.lock`.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from lading.core.errors import SettingsError
+from lading.core.folders import DataFolder
+from lading.edge.lifeline import die_with_parent
+
+log = structlog.get_logger()
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+_CALM_SECONDS = 30.0  # a child that lived this long starts anew without waiting
+_KILL_AFTER_SECONDS = 5.0
+_SPOOL_AGE_SECONDS = 3600.0
+
+
+@dataclass
+class Child:
+    """One program of the tree.
+
+    `stop` is the signal that ends it gently; `needs` is a socket that must answer before it is first started. With
+    `forward_output` its standard output goes to our standard error, as far as somebody reads that.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    stop: signal.Signals = signal.SIGTERM
+    needs: Path | None = None
+    forward_output: bool = False
+    process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _forwarding: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def start(self) -> None:
+        """The program runs, in a group of its own."""
+        # The lifeline must be tied between fork and exec, in the child.
+        self.process = await asyncio.create_subprocess_exec(
+            *self.command,
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if self.forward_output else None,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        if self.process.stdout is not None:
+            self._forwarding = asyncio.create_task(_forward(self.process.stdout))
+
+    def send(self, number: signal.Signals) -> None:
+        """The program gets the signal, if it lives."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    def kill_group(self) -> None:
+        """Nothing of the program's group is left."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+class Supervisor:
+    """Runs children until SIGTERM or SIGINT. Children stop in the order given: who accepts connections comes first."""
+
+    def __init__(self, children: Sequence[Child], *, folder: DataFolder, drain_seconds: int) -> None:
+        self._children = children
+        self._folder = folder
+        self._drain_seconds = drain_seconds
+        self._stopping = asyncio.Event()
+
+    async def run(self, on_start: Callable[[], Awaitable[None]], every_minute: Callable[[], Awaitable[None]]) -> None:
+        """Starts all, calls `on_start`, then `every_minute`; returns when everything has ended."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        sweep_spool(self._folder.spool, older_than_seconds=0)
+        watchers = [asyncio.create_task(self._watch(child)) for child in self._children]
+        minutes = asyncio.create_task(self._every_minute(every_minute))
+        starting = asyncio.create_task(on_start())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
+        finally:
+            self._stopping.set()
+            for task in (starting, minutes, *watchers):
+                task.cancel()
+            await asyncio.gather(starting, minutes, *watchers, return_exceptions=True)
+            await self._stop()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """The child of that name gets the signal."""
+        for child in self._children:
+            if child.name == name:
+                child.send(number)
+
+    async def _watch(self, child: Child) -> None:
+        wait = _FIRST_WAIT_SECONDS
+        if child.needs is not None:
+            await _until_answers(child.needs)
+        while True:
+            started = time.monotonic()
+            await child.start()
+            self._remember()
+            if child.process is None:
+                raise RuntimeError("a started child has a process")
+            status = await child.process.wait()
+            child.kill_group()
+            lived = time.monotonic() - started
+            wait = _FIRST_WAIT_SECONDS if lived > _CALM_SECONDS else min(wait * 2, _LONGEST_WAIT_SECONDS)
+            log.error(
+                "a process ended; starting it again", name=child.name, status=status, lived_seconds=round(lived, 1)
+            )
+            await asyncio.sleep(wait)
+
+    async def _every_minute(self, call: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(60)
+            try:
+                sweep_spool(self._folder.spool, older_than_seconds=_SPOOL_AGE_SECONDS)
+                await call()
+            except Exception:
+                log.exception("the minutely work failed; it is tried again")
+
+    async def _stop(self) -> None:
+        """Gently, one after the other, then by force."""
+        deadline = time.monotonic() + self._drain_seconds
+        for child in self._children:
+            child.send(child.stop)
+            if child.process is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(child.process.wait(), max(deadline - time.monotonic(), 0.1))
+        for child in self._children:
+            if child.process is not None and child.process.returncode is None:
+                child.send(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(child.process.wait(), _KILL_AFTER_SECONDS if self._drain_seconds else 0.1)
+            child.kill_group()
+            if child.process is not None:
+                await child.process.wait()
+
+    def _remember(self) -> None:
+        pids = [str(child.process.pid) for child in self._children if child.process is not None]
+        (self._folder.run / "children").write_text("\n".join(pids))
+
+
+async def _until_answers(path: Path) -> None:
+    """Something listens on the socket, or has had half a minute for it."""
+    for _ in range(600):
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.close()
+            return
+        await asyncio.sleep(0.05)
+
+
+async def _forward(output: asyncio.StreamReader) -> None:
+    """Log lines go to standard error while somebody reads it; else they are dropped, since nginx must never wait for them."""
+    while data := await output.read(select.PIPE_BUF):
+        if select.select([], [2], [], 0)[1]:
+            with contextlib.suppress(OSError):
+                os.write(2, data)
+
+
+def take_server_lock(folder: DataFolder) -> int:
+    """The lock that one server of a data folder holds; the descriptor must stay open. Errors: SettingsError."""
+    descriptor = os.open(folder.server_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise SettingsError(f"a server is running on the data folder {folder.root} already: stop it first") from error
+    return descriptor
+
+
+def end_leftovers(folder: DataFolder) -> None:
+    """What a killed supervisor left running is gone, and the run folder is empty. Call it under the lock. Blocks."""
+    remembered = folder.run / "children"
+    if remembered.exists():
+        for pid in remembered.read_text().split():
+            if pid.isdigit() and _is_ours(int(pid), folder.run):
+                log.warning("ending what an earlier server left running", pid=int(pid))
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(int(pid), signal.SIGKILL)
+    shutil.rmtree(folder.run, ignore_errors=True)
+    folder.make()
+
+
+def _is_ours(leader: int, run: Path) -> bool:
+    """True when some process of the group was started for this data folder: process ids come round again."""
+    marker = str(run).encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if os.getpgid(int(entry.name)) == leader and (
+                marker in (entry / "cmdline").read_bytes() or marker in (entry / "environ").read_bytes()
+            ):
+                return True
+    return False
+
+
+def sweep_spool(spool: Path, *, older_than_seconds: float) -> None:
+    """Bodies that nobody came for are gone. Before nginx starts, all of them: it counts its names from one again."""
+    limit = time.time() - older_than_seconds
+    with os.scandir(spool) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime <= limit:
+                    Path(entry.path).unlink()
+
+
+def check_port(host: str, port: int) -> int:
+    """The port, free to listen on; a free one for 0. Errors: SettingsError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    except PermissionError as error:
+        raise SettingsError(
+            f"port {port} needs more rights: choose one from 1024 on, or use packaging/lading.service, which grants it"
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"can't listen on {host} port {port}: {error.strerror}; choose another with --port"
+        ) from error
