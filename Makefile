@@ -1,0 +1,59 @@
+# Every command with a sentence: make help. All set-up happens by itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup packages test-packages serve test check bench conformance demo migration lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+
+setup: $(VENV)/.made packages ## Do all of the set-up, start nothing; the command is then .venv/bin/lading
+
+$(VENV)/.made: requirements-dev.lock pyproject.toml
+	@dev/make-venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+packages:
+	@dev/packages serve
+
+test-packages:
+	@dev/packages test
+
+serve: setup ## Run the registry on https://localhost:5443, its data in ./data
+	@exec $(BIN)/lading serve
+
+test: setup test-packages ## Run all tests, with real clients and servers
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.made ## Lint, format check, types, and the arrows between rooms
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_floors.py
+
+conformance: setup ## Run the OCI conformance suite, through nginx and without it
+	@$(BIN)/python -m pytest -v tests/e2e/test_conformance.py
+
+bench: setup ## Measure beside Debian's docker-registry, alternating, and print ratios
+	@dev/packages bench
+	@$(BIN)/python bench/run.py
+
+demo: setup ## Start a throw-away registry, push and pull a real image, and tell what happened
+	@dev/packages demo
+	@$(BIN)/python demo/run.py
+
+migration: $(VENV)/.made ## Write a migration from the tables: make migration NAME="what changes"
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python dev/migration.py "$(NAME)"
+
+lock: $(VENV)/.made ## Choose dependency versions anew and write both lock files
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@for lock in "requirements.lock build" "requirements-dev.lock dev"; do set -- $$lock; \
+	  $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  -o $$1 --group $$2 pyproject.toml; done
+
+clean: ## Remove the virtual environment and caches, never ./data
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
