@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +40,10 @@ from lading.database import Database
 from lading.edge.lifeline import die_with_parent
 from lading.events import tables as events_tables
 from lading.jobs import tables as jobs_tables
+from lading.jobs.jobs import Job
+from lading.jobs.queue import Queue
+from lading.jobs.schedules import Schedules
+from lading.jobs.worker import Handler, JobContext, Worker
 from lading.keys import tables as keys_tables
 from lading.keys.master import MasterKey
 from lading.keys.store import SecretStore
@@ -327,9 +333,64 @@ async def _end(task: asyncio.Task[None]) -> None:
         await task
 
 
+GARBAGE, HISTORY = "onlinegc", "job_history"
+"""Actions of jobs; DTR's word for the first."""
+
+
+def handlers(parts: Parts) -> dict[str, Handler]:
+    """What the job worker can do, by action."""
+    jobs = parts.boot.settings.jobs
+    queue = Queue(parts.database, parts.clock)
+
+    async def collect(_job: Job, context: JobContext) -> None:
+        async def progress(done: int, total: int, _what: str) -> None:
+            await context.progress(done, total)
+
+        collected = await parts.garbage.collect(progress)
+        await context.log(
+            f"collected {collected.blobs.count} blobs ({collected.blobs.size_bytes} bytes), {collected.manifests} "
+            f"manifests, {collected.uploads} uploads, {collected.stray.count} stray files"
+        )
+
+    async def trim(_job: Job, context: JobContext) -> None:
+        gone = await queue.trim(keep=jobs.history_keep, age=timedelta(days=jobs.history_days))
+        await context.log(f"dropped {gone} finished jobs")
+
+    return {GARBAGE: collect, HISTORY: trim}
+
+
+async def run_jobs(boot: Boot) -> None:
+    """Works on the queue until SIGTERM."""
+    async with open_parts(boot) as parts:
+        await _set_schedules(parts)
+        worker = Worker(parts.database, parts.clock, handlers(parts), f"{boot.replica}-{os.getpid()}")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        await worker.run()
+
+
+async def _set_schedules(parts: Parts) -> None:
+    """The schedules that the settings name; one that has not changed keeps its next run."""
+    schedules = Schedules(parts.database, parts.clock)
+    known = {item.action: item.schedule for item in await schedules.list()}
+    for action, wanted in ((GARBAGE, parts.boot.settings.garbage.schedule), (HISTORY, "@daily")):
+        if not wanted:
+            await schedules.delete(action)
+        elif known.get(action) != wanted:
+            await schedules.put(action, wanted)
+
+
 def application() -> Application:
     """The application of this run, made in each app worker."""
     die_with_parent()
     boot = Boot.read(Path(os.environ["LADING_BOOT"]))
     logs.configure(boot.settings.log.level, boot.settings.log.format)
     return Application(boot)
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["jobs"]:
+    die_with_parent()
+    this_boot = Boot.read(Path(os.environ["LADING_BOOT"]))
+    logs.configure(this_boot.settings.log.level, this_boot.settings.log.format)
+    asyncio.run(run_jobs(this_boot))

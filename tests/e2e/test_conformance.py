@@ -48,9 +48,10 @@ def test_the_conformance_suite_has_no_failure_and_no_skip(server: Server, tmp_pa
     }
     ran = subprocess.run([suite], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
     verdicts = re.findall(r"^\s*OCI Conformance Test\S*.*: (\S+)$", ran.stdout, re.MULTILINE)
-    others = [line for line in ran.stdout.splitlines() if re.search(r": (?!Pass$)(FAIL|Skip|Error|Disabled|Unknown)", line)]
+    others = [
+        line for line in ran.stdout.splitlines() if re.search(r": (?!Pass$)(FAIL|Skip|Error|Disabled|Unknown)", line)
+    ]
     assert others == []
     assert ran.returncode == 0, ran.stdout[-2000:]
     assert set(verdicts) == {"Pass"}
     assert len(verdicts) >= FEWEST_TESTS
-    print(f"{len(verdicts)} conformance tests passed on edge = {server.edge}")

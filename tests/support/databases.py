@@ -37,13 +37,17 @@ class PostgresqlServer:
             self._user = pwd.getpwnam("postgres")
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self._count = 0
-        self._run("initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8")
+        self._run(
+            "initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"
+        )
         options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=200"
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "start")
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        identity = (
+            {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        )
         subprocess.run(
             [str(self._programs / program), *arguments],
             check=True,

@@ -138,7 +138,9 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _server(edge: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+@contextlib.contextmanager
+def start_server(edge: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server of the test's own with more settings, as variables; gone afterwards."""
     if edge == "nginx":
         nginx_or_skip()
     folder = Path(tempfile.mkdtemp(prefix="lading-test-"))
@@ -152,12 +154,14 @@ def _server(edge: str, variables: Mapping[str, str] | None = None) -> Iterator[S
 
 @pytest.fixture(scope="session")
 def shared_nginx_server() -> Iterator[Server]:
-    yield from _server("nginx")
+    with start_server("nginx") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
 def shared_plain_server() -> Iterator[Server]:
-    yield from _server("none")
+    with start_server("none") as started:
+        yield started
 
 
 @pytest.fixture(params=["nginx", "none"])
@@ -177,10 +181,12 @@ def nginx_server(shared_nginx_server: Server) -> Server:
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A server with nginx that the test may kill, stop and start."""
-    yield from _server("nginx")
+    with start_server("nginx") as started:
+        yield started
 
 
 @pytest.fixture(params=["nginx", "none"])
 def own_server_of_each_edge(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server that the test may kill, stop and start, once with nginx and once without."""
-    yield from _server(request.param)
+    with start_server(request.param) as started:
+        yield started

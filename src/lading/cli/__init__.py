@@ -5,6 +5,7 @@ import sys
 import typer
 
 from lading import __version__
+from lading.cli.content import gc, verify
 from lading.cli.serve import serve
 from lading.core.errors import LadingError, SettingsError
 
@@ -16,6 +17,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(serve)
+app.command()(gc)
+app.command()(verify)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import ssl
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
@@ -19,6 +19,7 @@ from rich.panel import Panel
 
 from lading import logs
 from lading.app import Boot, load_master_key, make_passwords
+from lading.cli.local import load_settings
 from lading.cluster.first_start import ADMIN, FirstStart, first_start, replica_id
 from lading.core.clock import SystemClock
 from lading.core.errors import SettingsError
@@ -55,13 +56,6 @@ def serve(
         asyncio.run(_serve(settings, folder))
     finally:
         os.close(lock)
-
-
-def load_settings(config: Path | None, data: Path | None, server: dict[str, Any] | None = None) -> Settings:
-    """The settings, with what the command line gave. Errors: SettingsError."""
-    file = config or (Path(os.environ["LADING_CONFIG"]) if os.environ.get("LADING_CONFIG") else None)
-    overrides: dict[str, Any] = {"data": None if data is None else str(data), "server": server or {}}
-    return Settings.load(file=file, overrides=overrides)
 
 
 def _make_folder(folder: DataFolder, user: str) -> None:
@@ -215,7 +209,10 @@ def _children(plan: EdgePlan, folder: DataFolder) -> list[Child]:
             key=str(tls / "key.pem"),
         )
     )
-    children = [Child("app", workers.command(), environment)]
+    children = [
+        Child("app", workers.command(), environment),
+        Child("jobs", [sys.executable, "-m", "lading.app", "jobs"], environment),
+    ]
     if plan.is_nginx:
         config = write_config(plan)
         children.insert(

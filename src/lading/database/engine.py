@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -156,7 +156,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 def _manual_begin(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # sqlite3 begins by itself only before DML, leaving an earlier SELECT outside the transaction.
-    connection.isolation_level = None  # type: ignore[attr-defined]
+    connection.isolation_level = None
 
 
 class _InlineConnection(aiosqlite.Connection):
@@ -176,7 +176,8 @@ async def _inline_connection(database: str, **options: Any) -> _InlineConnection
     options["check_same_thread"] = False  # its thread and the loop's take turns, never both at once
     connection = _InlineConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 — as SQLAlchemy does with connections it makes itself
-    return await connection
+    await connection
+    return connection
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import asyncpg
-from sqlalchemy import Select
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+from sqlalchemy import SelectBase
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
@@ -23,8 +23,8 @@ class Point:
 
     __slots__ = ("names_postgresql", "names_sqlite", "sql_postgresql", "sql_sqlite")
 
-    def __init__(self, statement: Select[Any]) -> None:
-        on_sqlite = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))  # type: ignore[no-untyped-call]
+    def __init__(self, statement: SelectBase) -> None:
+        on_sqlite = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
         on_postgresql = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
         self.sql_sqlite, self.names_sqlite = str(on_sqlite), tuple(on_sqlite.positiontup or ())
         self.sql_postgresql, self.names_postgresql = str(on_postgresql), tuple(on_postgresql.positiontup or ())

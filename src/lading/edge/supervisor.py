@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,7 +85,9 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._stopping = asyncio.Event()
 
-    async def run(self, on_start: Callable[[], Awaitable[None]], every_minute: Callable[[], Awaitable[None]]) -> None:
+    async def run(
+        self, on_start: Callable[[], Coroutine[None, None, None]], every_minute: Callable[[], Awaitable[None]]
+    ) -> None:
         """Starts all, calls `on_start`, then `every_minute`; returns when everything has ended."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,6 +5,7 @@ finished upload, a HEAD, a mount touch it). Rows go first, in one transaction th
 killed at any step, nothing referenced is lost: at worst bytes without a row stay, which the next run finds in the storage.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -96,7 +97,7 @@ class Garbage:
         await self._lease()
         try:
             uploads = await self._expired_uploads()
-            manifests = await self._untagged(cutoff, progress) if self.untagged_manifests else 0
+            manifests = (await self._untagged(cutoff, progress)) if self.untagged_manifests else 0
             await self._contents()
             gone = await self._unwanted(cutoff, progress)
             stray = await self._stray(min(cutoff, self.clock.now() - _STRAY_AGE), progress)
@@ -115,14 +116,14 @@ class Garbage:
         cutoff = self.clock.now() - self.upload_lifetime
         while True:
             async with self.database.write() as unit:
-                parts = await rows.delete_expired_uploads(unit, cutoff=cutoff)
+                gone, parts = await rows.delete_expired_uploads(unit, cutoff=cutoff)
             await self.staging.discard(parts)
-            count += len(parts)
-            if len(parts) < PAGE:
+            count += gone
+            if gone < PAGE:
                 break
         async with self.database.read() as connection:
             keep = await rows.staged_parts(connection)
-        await self.staging.sweep(keep, older_than_seconds=_LEFTOVER_SECONDS)
+        await asyncio.to_thread(self.staging.sweep, keep, older_than_seconds=_LEFTOVER_SECONDS)
         return count
 
     async def _untagged(self, cutoff: datetime, progress: Progress) -> int:

@@ -163,13 +163,15 @@ async def delete_contents(unit: AsyncConnection, *, limit: int = PAGE) -> int:
 # --- uploads ---------------------------------------------------------------------------------------------------------
 
 
-async def delete_expired_uploads(unit: AsyncConnection, *, cutoff: datetime, limit: int = PAGE) -> list[str]:
-    """Drops uploads nobody worked on since `cutoff`; the names of their staged parts."""
+async def delete_expired_uploads(
+    unit: AsyncConnection, *, cutoff: datetime, limit: int = PAGE
+) -> tuple[int, list[str]]:
+    """Drops uploads nobody worked on since `cutoff`; how many, and the names of their staged parts."""
     rows = (
         await unit.execute(select(uploads.c.id, uploads.c.parts).where(uploads.c.updated_at < cutoff).limit(limit))
     ).all()
     await unit.execute(delete(uploads).where(uploads.c.id.in_([row.id for row in rows]), uploads.c.updated_at < cutoff))
-    return [name for row in rows for name in row.parts.split()]
+    return len(rows), [name for row in rows for name in row.parts.split()]
 
 
 async def staged_parts(connection: AsyncConnection) -> frozenset[str]:

@@ -6,7 +6,7 @@ when there is no such repository; content columns when it has no such thing. Eve
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, literal_column, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from lading.access import ANONYMOUS, Principal, Repository, Visibility
@@ -32,8 +32,7 @@ _COLUMNS: tuple[KeyedColumnElement[object], ...] = (
 
 
 def _question(asked: FromClause, *more: ColumnElement[object]) -> Point:
-    statement: Select[tuple[object, ...]] = select(*_COLUMNS, *more).select_from(asked)
-    return Point(statement)
+    return Point(select(*_COLUMNS, *more).select_from(asked))
 
 
 _REPOSITORY = _question(_asked)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -348,7 +348,7 @@ async def list_referrers(
     artifact_type: str | None,
     after: str,
     limit: int,
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     """Manifests whose subject is the digest, in digest order: digest, media_type, size, artifact_type, annotations."""
     wanted = and_(
         manifests.c.repository_id == repository_id, manifests.c.subject == subject.text, manifests.c.digest > after
