@@ -62,15 +62,13 @@ from lading.registry.switches import Switches
 from lading.registry.uploads import Limits, Uploads
 from lading.registry.verification import Verification
 from lading.settings import Settings
-from lading.web.exchange import Receive, Scope, Send
-from lading.web.files import AcceleratedFiles, DirectFiles
+from lading.web.exchange import Answer, Door, Request
+from lading.web.fronts import Receive, Scope, Send, answer_asgi, answer_rsgi
 
 log = structlog.get_logger()
 
 ROOM_TABLES = (accounts_tables, cluster_tables, events_tables, jobs_tables, keys_tables, registry_tables)
 _COUNTS_EVERY = timedelta(seconds=5)
-
-Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,29 +208,19 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
 
 
 class Application:
-    """The ASGI application: sends each path to its door."""
+    """The application, as RSGI (behind nginx) and as ASGI (without it): sends each path to its door."""
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._parts: contextlib.AsyncExitStack = contextlib.AsyncExitStack()
-        self._registry: Door | None = None
-        self._token: Door | None = None
-        self._open: Door | None = None
-        self._api: Door | None = None
+        self._registry: Door = _not_yet
+        self._token: Door = _not_yet
+        self._open: Door = _not_yet
+        self._api: Door = _not_yet
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        door = self._door(scope["raw_path"])
-        try:
-            await door(scope, receive, send)
-        except Exception:
-            # Said here once with its trace; what the client gets says nothing of it.
-            log.exception("unexpected failure", path=scope["path"])
-            raise
-
-    def _door(self, path: bytes) -> Door:
+    async def door(self, request: Request) -> Answer:
+        """The door that the path leads to, asked."""
+        path = request.path
         if path.startswith(b"/v2/") or path in {b"/v2", b"/_edge/check"}:
             door = self._registry
         elif path == b"/auth/token":
@@ -241,9 +229,35 @@ class Application:
             door = self._api
         else:
             door = self._open
-        if door is None:
-            raise RuntimeError("a request came before the start was over")
-        return door
+        try:
+            return await door(request)
+        except Exception:
+            # Said here once, with its trace; what the client gets says nothing of it.
+            log.exception("unexpected failure", request_id=request.request_id, method=request.method)
+            body = {
+                "errors": [{"code": "UNKNOWN", "message": "something failed; tell the administrator the request id"}]
+            }
+            document = json.dumps({**body, "requestId": request.request_id}).encode()
+            return Answer(500, [("content-type", "application/json")], document)
+
+    # RSGI
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._start())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._parts.aclose())
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        await answer_rsgi(self.door, scope, protocol)
+
+    # ASGI
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await answer_asgi(self.door, scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -292,7 +306,6 @@ class Application:
             deletions=Deletions(parts.database, parts.points, parts.clock, parts.switches),
             listings=Listings(parts.database, parts.points),
             blobs=parts.blobs,
-            files=AcceleratedFiles() if behind_edge else DirectFiles(),
             manifest_limit_bytes=limits.manifest_limit_bytes,
             spool=parts.folder.spool if behind_edge else None,
         )
@@ -308,14 +321,17 @@ class Application:
             ),
             boot.hosts,
             lambda: parts.switches().anonymous_access,
-            behind_edge,
         )
-        self._open = OpenDoor(parts.health, parts.folder.tls / "ca.pem", boot.url, behind_edge=behind_edge)
+        self._open = OpenDoor(parts.health, parts.folder.tls / "ca.pem", boot.url)
         self._api = self._open
         for every, work in ((_COUNTS_EVERY, pulls.write_counts), (RELOAD_EVERY, parts.signer.reload)):
             task = asyncio.create_task(_repeat(every, work))
             self._parts.push_async_callback(_end, task)
         self._parts.push_async_callback(pulls.write_counts)
+
+
+async def _not_yet(_request: Request) -> Answer:
+    raise RuntimeError("a request came before the start was over")
 
 
 async def _repeat(every: timedelta, work: Callable[[], Awaitable[None]]) -> None:

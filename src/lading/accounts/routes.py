@@ -19,7 +19,7 @@ from lading.accounts.token_service import TokenService
 from lading.core.clock import rfc3339
 from lading.core.errors import InvalidError, Kind, LadingError
 from lading.events.log import Actor
-from lading.web.exchange import Answer, RawHeaders, Receive, Request, Scope, Send, parse_query, raw_headers
+from lading.web.exchange import Answer, Headers, Request, parse_query
 
 _FORM_LIMIT = 64 * 1024
 _STATUSES: Mapping[Kind, int] = {
@@ -33,7 +33,7 @@ _STATUSES: Mapping[Kind, int] = {
     Kind.UNSUPPORTED: 405,
     Kind.UNAVAILABLE: 503,
 }
-_HEADERS: RawHeaders = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_HEADERS: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
 
 
 class MethodNotAllowedError(LadingError):
@@ -48,17 +48,15 @@ class MethodNotAllowedError(LadingError):
 
 @dataclass(frozen=True)
 class TokenDoor:
-    """The ASGI application of `/auth/token`. `hosts` are the names (with and without port) that this server goes by."""
+    """The door of `/auth/token`. `hosts` are the names (with and without port) that this server goes by."""
 
     sign_in: SignIn
     access_tokens: AccessTokens
     service: TokenService
     hosts: Collection[str]
     anonymous_access: Callable[[], bool]
-    behind_edge: bool
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, behind_edge=self.behind_edge)
+    async def __call__(self, request: Request) -> Answer:
         try:
             if request.method in {"GET", "HEAD"}:
                 answer = await self._get(request)
@@ -68,11 +66,11 @@ class TokenDoor:
                 raise MethodNotAllowedError
         except LadingError as error:
             answer = self._refusal(error, request)
-        await answer.send(send, head=request.method == "HEAD")
+        return answer.without_body() if request.method == "HEAD" else answer
 
     async def _get(self, request: Request) -> Answer:
         self._check_service(request.value("service"))
-        credentials = _basic(request.header(b"authorization"))
+        credentials = _basic(request.header("authorization"))
         account = None
         if credentials is not None:
             account = await self.sign_in.by_secret(*credentials, address=request.client)
@@ -104,7 +102,7 @@ class TokenDoor:
             raise InvalidError(f"this is the token service of {self.service.service!r}, not of {asked[:200]!r}")
 
     async def _refresh_token(self, account: Account, request: Request) -> str:
-        agent = request.header(b"user-agent") or ""
+        agent = request.header("user-agent") or ""
         label = "docker login"
         actor = Actor.account(account.id)
         _, secret = await self.access_tokens.create(account.id, label, by=actor, creator_ua=agent, generated_by="auto")
@@ -124,9 +122,9 @@ class TokenDoor:
         return Answer(200, _HEADERS, msgspec.json.encode(body))
 
     def _refusal(self, error: LadingError, request: Request) -> Answer:
-        headers = [*_HEADERS, *raw_headers(error.headers)]
+        headers = [*_HEADERS, *error.headers.items()]
         if error.kind is Kind.UNAUTHENTICATED:
-            headers.append((b"www-authenticate", b'Basic realm="Lading"'))
+            headers.append(("www-authenticate", 'Basic realm="Lading"'))
         item = {"code": error.code, "message": error.message}
         body = msgspec.json.encode({"errors": [item], "requestId": request.request_id})
         return Answer(_STATUSES[error.kind], headers, body)

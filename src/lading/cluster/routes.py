@@ -6,24 +6,22 @@ from pathlib import Path
 import msgspec
 
 from lading.cluster.health import HealthChecks
-from lading.web.exchange import Answer, RawHeaders, Receive, Request, Scope, Send
+from lading.web.exchange import Answer, Headers, Request
 
-_JSON: RawHeaders = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
 
 
 @dataclass(frozen=True)
 class OpenDoor:
-    """The ASGI application of what anyone may read."""
+    """The door of what anyone may read."""
 
     health: HealthChecks
     authority: Path
     url: str
-    behind_edge: bool
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, behind_edge=self.behind_edge)
+    async def __call__(self, request: Request) -> Answer:
         answer = await self._answer(request)
-        await answer.send(send, head=request.method == "HEAD")
+        return answer.without_body() if request.method == "HEAD" else answer
 
     async def _answer(self, request: Request) -> Answer:
         if request.method not in {"GET", "HEAD"}:
@@ -35,11 +33,11 @@ class OpenDoor:
                 body = msgspec.json.encode({"Error": health.error, "Healthy": health.is_healthy})
                 return Answer(200 if health.is_healthy else 503, _JSON, body)
             case b"/ca":
-                return Answer(200, [(b"content-type", b"application/x-pem-file")], self.authority.read_bytes())
+                return Answer(200, [("content-type", "application/x-pem-file")], self.authority.read_bytes())
             case b"/":
                 host = self.url.partition("://")[2]
                 text = f"This is Lading, a registry for container images. Sign in: docker login {host}\n"
-                return Answer(200, [(b"content-type", b"text/plain; charset=utf-8")], text.encode())
+                return Answer(200, [("content-type", "text/plain; charset=utf-8")], text.encode())
             case _:
                 return _error(404, "NOT_FOUND", "there is nothing here", request)
 

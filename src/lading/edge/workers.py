@@ -42,7 +42,7 @@ def run(plan: WorkersPlan) -> None:
         port=plan.port or 8000,
         uds=Path(plan.socket) if plan.socket else None,
         uds_permissions=0o600 if plan.socket else None,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.ASGI if tls else Interfaces.RSGI,
         workers=plan.workers,
         loop=Loops.uvloop,
         http=HTTPModes.auto if tls else HTTPModes.http1,

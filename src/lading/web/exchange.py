@@ -1,4 +1,7 @@
-"""One request and its answer on the plain doors (`/v2`, `/auth`), without a framework's cost per request.
+"""One request and its answer on the plain doors (`/v2`, `/auth`), whichever way the app server hands them over.
+
+Behind nginx the app server speaks RSGI, which costs half of what ASGI does per request; without nginx it speaks ASGI, which
+alone keeps the raw path (docs/decisions/0004). A door sees neither: it gets a Request and gives an Answer.
 
 Behind nginx some facts come in headers that only nginx can set (`X-Lading-…`); without it they are ignored, since then
 anyone could set them.
@@ -6,19 +9,17 @@ anyone could set them.
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from lading.core.errors import InvalidError, TooLargeError
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _QUERY_FIELDS = 128
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
+
+Headers = list[tuple[str, str]]
 
 
 class RequestCutError(InvalidError):
@@ -33,36 +34,57 @@ class RequestCutError(InvalidError):
 class Request:
     """What a door reads of a request. `behind_edge` tells whether the X-Lading headers are nginx's."""
 
-    __slots__ = ("_headers", "_query", "_receive", "behind_edge", "method", "path", "scope")
+    __slots__ = ("_all", "_chunks", "_id", "_peer", "_query", "behind_edge", "header", "method", "path", "query_string")
 
-    def __init__(self, scope: Scope, receive: Receive, *, behind_edge: bool) -> None:
-        self.scope = scope
-        self.method: str = scope["method"]
-        self.path: bytes = scope["raw_path"]
+    def __init__(
+        self,
+        method: str,
+        path: bytes,
+        query_string: bytes,
+        *,
+        header: Callable[[str], str | None],
+        headers: Callable[[str], list[str]],
+        chunks: Callable[[], AsyncIterator[bytes]],
+        peer: str,
+        behind_edge: bool,
+    ) -> None:
+        self.method = method
+        self.path = path  # raw: nothing is decoded
+        self.query_string = query_string
+        self.header = header  # a header's value, by its lower-case name; None when it is absent
         self.behind_edge = behind_edge
-        self._receive = receive
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._all = headers
+        self._chunks = chunks
+        self._peer = peer
         self._query: dict[str, list[str]] | None = None
+        self._id: str | None = None
 
-    def header(self, name: bytes) -> str | None:
-        """A header's value, by its lower-case name; None when it is absent."""
-        value = self._headers.get(name)
-        return None if value is None else value.decode("latin-1")
-
-    def headers(self, name: bytes) -> list[str]:
+    def headers(self, name: str) -> list[str]:
         """All values of a header that came several times."""
-        return [value.decode("latin-1") for key, value in self.scope["headers"] if key == name]
+        return self._all(name)
 
-    def edge_header(self, name: bytes) -> str | None:
+    def edge_header(self, name: str) -> str | None:
         """The value of a header that only nginx sets; None when it is absent, empty, or there is no nginx."""
         return (self.header(name) or None) if self.behind_edge else None
+
+    def at(self, method: str, path: bytes, query_string: bytes) -> "Request":
+        """The same request, as if for another method and path, and without its body: what nginx asks about beforehand."""
+        return Request(
+            method,
+            path,
+            query_string,
+            header=self.header,
+            headers=self._all,
+            chunks=_nothing,
+            peer=self._peer,
+            behind_edge=self.behind_edge,
+        )
 
     @property
     def query(self) -> Mapping[str, list[str]]:
         """The query's values by name, in order. Errors: InvalidError when it has too many."""
         if self._query is None:
-            raw: bytes = self.scope["query_string"]
-            self._query = parse_query(raw) if raw else {}
+            self._query = parse_query(self.query_string) if self.query_string else {}
         return self._query
 
     def value(self, name: str) -> str | None:
@@ -72,47 +94,30 @@ class Request:
 
     @property
     def request_id(self) -> str:
-        """Nginx's id of the request, or a new one."""
-        known = self._headers.get(b"x-request-id") if self.behind_edge else None
-        if known is not None and _REQUEST_ID.fullmatch(known):
-            return known.decode()
-        made: str = self.scope.setdefault("lading.request_id", secrets.token_hex(16))
-        return made
+        """nginx's id of the request, or a new one."""
+        if self._id is None:
+            known = self.edge_header("x-request-id")
+            self._id = known if known is not None and _REQUEST_ID.fullmatch(known) else secrets.token_hex(16)
+        return self._id
 
     @property
     def client(self) -> str:
         """The client's address."""
-        known = self.edge_header(b"x-lading-client")
-        if known is not None:
-            return known
-        peer = self.scope.get("client")
-        return str(peer[0]) if peer else ""
+        return self.edge_header("x-lading-client") or self._peer
 
     @property
     def host(self) -> str:
         """The Host header, lower case, with its port."""
-        return (self.header(b"host") or "").lower()
+        return (self.header("host") or "").lower()
 
     @property
     def length(self) -> int | None:
         """Content-Length; None when the body's length is not known beforehand. Errors: InvalidError."""
-        value = self.header(b"content-length")
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdigit() and len(value) < 20):  # noqa: PLR2004 — 64 bits
-            raise InvalidError("Content-Length is not a number")
-        return int(value)
+        return parse_length(self.header("content-length"))
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Errors: RequestCutError."""
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise RequestCutError
-            if body := message.get("body", b""):
-                yield body
-            if not message.get("more_body", False):
-                return
+        return self._chunks()
 
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body. Errors: TooLargeError beyond the limit, before more is read; RequestCutError."""
@@ -121,7 +126,7 @@ class Request:
             raise TooLargeError(f"the body has {length} bytes, more than the {limit_bytes} allowed")
         parts: list[bytes] = []
         size = 0
-        async for chunk in self.chunks():
+        async for chunk in self._chunks():
             size += len(chunk)
             if size > limit_bytes:
                 raise TooLargeError(f"the body has more than the {limit_bytes} bytes allowed")
@@ -131,8 +136,22 @@ class Request:
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""  # makes it a generator
+
+
+def parse_length(text: str | None) -> int | None:
+    """A Content-Length; None for None. Errors: InvalidError."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20):  # noqa: PLR2004 — 64 bits
+        raise InvalidError("Content-Length is not a number")
+    return int(text)
+
+
 def parse_query(raw: bytes) -> dict[str, list[str]]:
-    """A query's, or a form's, values by name, in order. Errors: InvalidError when there are too many, or it is not UTF-8."""
+    """A query's, or a form's, values by name, in order. Errors: InvalidError when it has too many, or is not UTF-8."""
     try:
         pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS, errors="strict")
     except ValueError as error:
@@ -143,26 +162,30 @@ def parse_query(raw: bytes) -> dict[str, list[str]]:
     return values
 
 
-RawHeaders = list[tuple[bytes, bytes]]
-
-
 @dataclass(frozen=True, slots=True)
+class FileBody:
+    """A file as an answer's body. `accelerated` is how nginx names it."""
+
+    path: Path
+    accelerated: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
 class Answer:
-    """Status, headers (names in lower case) and a body in memory."""
+    """Status, headers and a body: bytes in memory, or a file. Content-Length is added where it is missing."""
 
     status: int
-    headers: RawHeaders = field(default_factory=list)
+    headers: Headers = field(default_factory=list)
     body: bytes = b""
+    file: FileBody | None = None
 
-    async def send(self, send: Send, *, head: bool = False) -> None:
-        """The answer goes out; for HEAD without its body, whose length the headers tell."""
-        headers = self.headers
-        if self.status != 204 and not any(name == b"content-length" for name, _ in headers):  # noqa: PLR2004 — No Content
-            headers = [*headers, (b"content-length", str(len(self.body)).encode())]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head else self.body})
+    def without_body(self) -> "Answer":
+        """The answer to HEAD: the headers tell the body's length, which does not come."""
+        if self.body:
+            return replace(self, headers=[*self.headers, ("content-length", str(len(self.body)))], body=b"")
+        return self
 
 
-def raw_headers(headers: Mapping[str, str]) -> RawHeaders:
-    """Headers in the form that ASGI wants."""
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+Door = Callable[[Request], Awaitable[Answer]]
+"""Parses, asks, answers; every LadingError is an answer by then."""
