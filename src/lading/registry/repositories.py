@@ -1,13 +1,35 @@
-"""What the rooms below ask of the registry."""
+"""Repositories: making, listing, changing and deleting them. Every change is an event in the same unit of work.
+
+What a caller may not see does not exist for him: the same error as for a name that nobody has.
+"""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
-from lading.access import Visibility
+from lading.access import Namespace, Permission, Principal, Repository, Visibility, decide
+from lading.accounts import store as accounts
+from lading.core.clock import Clock
+from lading.core.errors import InvalidError
 from lading.core.names import RepositoryName
 from lading.database import Database
+from lading.events.log import Actor, Event, EventType, ObjectType, record
+from lading.registry import repository_store
+from lading.registry.creation import create_repository
+from lading.registry.dtr_errors import (
+    NamespaceUnknownError,
+    NotYoursError,
+    RepositoryExistsError,
+    RepositoryUnknownError,
+)
+from lading.registry.errors import DisabledError
+from lading.registry.repository_store import StoredRepository
+from lading.registry.store import visible_to
+from lading.registry.switches import CurrentSwitches
 from lading.registry.tables import repositories
+from lading.web.paging import Page, Paging
 
 
 class RepositoryVisibility:
@@ -24,3 +46,144 @@ class RepositoryVisibility:
                 )
             )
             return {RepositoryName(row.full_name): Visibility(row.visibility) for row in found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryChanges:
+    """What is to be set; None leaves it as it is."""
+
+    visibility: Visibility | None = None
+    short_description: str | None = None
+    long_description: str | None = None
+    immutable_tags: bool | None = None
+    scan_on_push: bool | None = None
+    enable_manifest_lists: bool | None = None
+    tag_limit: int | None = None
+
+    def values(self) -> dict[str, Any]:
+        """What is given, by column."""
+        named = {
+            "visibility": self.visibility,
+            "short_description": self.short_description,
+            "long_description": self.long_description,
+            "immutable_tags": self.immutable_tags,
+            "scan_on_push": self.scan_on_push,
+            "enable_manifest_lists": self.enable_manifest_lists,
+            "tag_limit": self.tag_limit,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """The use cases of repositories."""
+
+    database: Database
+    clock: Clock
+    switches: CurrentSwitches
+
+    async def list(self, principal: Principal, namespace: str | None, paging: Paging) -> Page[StoredRepository]:
+        """Those that the caller may view, in order of their whole names; of one namespace when it is given.
+
+        Errors: NamespaceUnknownError when the caller sees nothing in the namespace, and owns it not.
+        """
+        where = visible_to(principal, anonymous_access=self.switches().anonymous_access)
+        if namespace is not None:
+            where = and_(where, repository_store.in_namespace(namespace))
+        async with self.database.read() as connection:
+            found = await repository_store.list_repositories(
+                connection, where, start=paging.start, limit=paging.size + 1
+            )
+            total = await repository_store.count_repositories(connection, where) if paging.count else None
+            if not found and namespace is not None:
+                owns = bool(decide(principal, Permission.CREATE_REPOSITORY, Namespace(namespace)))
+                exists = owns and await accounts.find_account(connection, namespace) is not None
+                if not exists and not (paging.start and await repository_store.count_repositories(connection, where)):
+                    raise NamespaceUnknownError(namespace)
+        more = found[paging.size].name.text if len(found) > paging.size else None
+        return Page(found[: paging.size], more, total)
+
+    async def get(
+        self, principal: Principal, name: RepositoryName, permission: Permission = Permission.VIEW
+    ) -> StoredRepository:
+        """The repository, on which the caller has the permission.
+
+        Errors: RepositoryUnknownError for what he may not view; NotYoursError for what he views and may not do.
+        """
+        async with self.database.read() as connection:
+            found = await repository_store.find_repository(connection, name)
+        anonymous = self.switches().anonymous_access
+        resource = Repository(name.namespace, None if found is None else found.visibility)
+        if found is None or not decide(principal, Permission.VIEW, resource, anonymous_access=anonymous):
+            raise RepositoryUnknownError(name)
+        if not decide(principal, permission, resource, anonymous_access=anonymous):
+            raise NotYoursError(f"change {name}")
+        return found
+
+    async def create(self, principal: Principal, name: RepositoryName, changes: RepositoryChanges) -> StoredRepository:
+        """A new repository, private when nothing else is said.
+
+        Errors: NotYoursError, the same whether the namespace exists; NamespaceUnknownError; RepositoryExistsError.
+        """
+        if not decide(principal, Permission.CREATE_REPOSITORY, Namespace(name.namespace)):
+            raise NotYoursError(f"create repositories in {name.namespace}")
+        now, values = self.clock.now(), changes.values()
+        _check_limit(immutable=bool(changes.immutable_tags), limit=changes.tag_limit or 0)
+        async with self.database.write() as unit:
+            if await accounts.find_account(unit, name.namespace) is None:
+                raise NamespaceUnknownError(name.namespace)
+            if await repository_store.find_repository(unit, name) is not None:
+                raise RepositoryExistsError(name)
+            repository_id = await create_repository(unit, name, by=principal.account_id, now=now)
+            if values:
+                await repository_store.change_repository(unit, repository_id, now, **values)
+            made = await repository_store.find_repository(unit, name)
+        if made is None:
+            raise RepositoryUnknownError(name)
+        return made
+
+    async def change(self, principal: Principal, name: RepositoryName, changes: RepositoryChanges) -> StoredRepository:
+        """The repository with what was given changed. Errors: as `get`; InvalidError."""
+        known = await self.get(principal, name, Permission.EDIT_REPOSITORY)
+        values = changes.values()
+        if not values:
+            return known
+        changed = replace(known, **values)
+        _check_limit(immutable=changed.immutable_tags, limit=changed.tag_limit)
+        now = self.clock.now()
+        async with self.database.write() as unit:
+            await repository_store.change_repository(unit, known.id, now, **values)
+            await record(unit, now, _event(EventType.UPDATE, principal, known, ", ".join(sorted(values))))
+        return changed
+
+    async def delete(self, principal: Principal, name: RepositoryName) -> None:
+        """The repository is gone with all its tags and manifests; bytes that nobody else needs go by garbage collection.
+
+        Errors: as `get`; DisabledError while nothing may be deleted.
+        """
+        known = await self.get(principal, name, Permission.DELETE_REPOSITORY)
+        check_deletes(self.switches)
+        async with self.database.write() as unit:
+            if not await repository_store.delete_repository(unit, known.id):
+                raise RepositoryUnknownError(name)
+            await record(unit, self.clock.now(), _event(EventType.DELETE, principal, known, ""))
+
+
+def check_deletes(switches: CurrentSwitches) -> None:
+    """Returns while content may be deleted. Errors: DisabledError."""
+    now = switches()
+    if now.read_only:
+        raise DisabledError("the registry is in read-only mode")
+    if not now.deletes:
+        raise DisabledError("deletion is switched off (registry.deletes)")
+
+
+def _check_limit(*, immutable: bool, limit: int) -> None:
+    # Source: DTR reference 1.4.
+    if immutable and limit:
+        raise InvalidError("tagLimit and immutableTags contradict each other: set one of them")
+
+
+def _event(kind: EventType, principal: Principal, known: StoredRepository, content: str) -> Event:
+    actor, name = Actor.account(principal.account_id), known.name.text
+    return Event(kind, actor, ObjectType.REPOSITORY, known.id, object_name=name, repository=name, content=content)

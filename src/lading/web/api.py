@@ -1,0 +1,257 @@
+"""The REST doors, `/api/v0` and `/enzi/v0`: one FastAPI application, and what stands before its routing.
+
+FastAPI reads and parses bodies before it asks who is there; so the caller, the body's limit and its type are looked at
+first, by `ApiDoor`. Names with slashes are one path segment with `%2F`: paths are taken apart raw.
+"""
+
+import base64
+import binascii
+from collections.abc import MutableMapping, Sequence
+from typing import Annotated, Any, Protocol
+from urllib.parse import unquote
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.requests import Request as HttpRequest
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from lading.access import ANONYMOUS, Principal
+from lading.core.errors import InvalidError, LadingError, UnauthenticatedError
+from lading.web.errors import INTERNAL, error_answer, refusal
+from lading.web.exchange import Answer, Headers, Request
+
+log = structlog.get_logger()
+
+BODY_LIMIT = 1024 * 1024
+_HEADERS: Headers = [
+    ("cache-control", "no-store"),
+    ("strict-transport-security", "max-age=31536000"),
+    ("x-content-type-options", "nosniff"),
+]
+_NOT_FOUND = 404
+_WORDS = {_NOT_FOUND: "NOT_FOUND", 405: "NOT_ALLOWED", 406: "NOT_ACCEPTABLE"}
+
+
+class Credentials(Protocol):
+    """Turns what a REST client sends into a caller. Filled by accounts."""
+
+    async def sign_in(self, name: str, secret: str, *, address: str, user_agent: str = "") -> Principal:
+        """As `Authenticator.sign_in`."""
+        ...
+
+    async def sign_in_by_token(self, secret: str, *, address: str) -> Principal:
+        """The account whose access token it is. Errors: UnauthenticatedError, TooManyError."""
+        ...
+
+
+def caller(request: HttpRequest) -> Principal:
+    """Who asks, anonymous callers included."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+def signed_in(request: HttpRequest) -> Principal:
+    """Who asks. Errors: UnauthenticatedError for anonymous callers."""
+    principal = caller(request)
+    if principal.is_anonymous:
+        raise UnauthenticatedError("sign in first, with a password or an access token")
+    return principal
+
+
+Caller = Annotated[Principal, Depends(caller)]
+SignedIn = Annotated[Principal, Depends(signed_in)]
+
+
+class ApiDoor:
+    """The door of `/api/v0` and `/enzi/v0`. `everyone` is who those without credentials are."""
+
+    def __init__(self, app: FastAPI, credentials: Credentials, *, everyone: Principal = ANONYMOUS) -> None:
+        self._app = app
+        self._credentials = credentials
+        self._everyone = everyone
+
+    async def __call__(self, request: Request) -> Answer:
+        try:
+            answer = await self._answer(request)
+        except LadingError as error:
+            answer = refusal(error, request.request_id)
+        except Exception:
+            log.exception("unexpected failure", path=request.path.decode("latin-1"), request_id=request.request_id)
+            answer = error_answer(*INTERNAL, request.request_id)
+        answer.headers = [*answer.headers, *_HEADERS, ("x-request-id", request.request_id)]
+        return answer.without_body() if request.method == "HEAD" else answer
+
+    async def _answer(self, request: Request) -> Answer:
+        path = _routed_path(request.path)
+        principal = await self._principal(request)
+        if request.method in {"GET", "HEAD", "OPTIONS"}:
+            return await _asked(self._app, request, path, principal, b"")
+        if principal.is_anonymous:
+            raise UnauthenticatedError("sign in first, with a password or an access token")
+        body = await request.body(BODY_LIMIT)
+        kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
+        if body and kind != "application/json":
+            # Browsers send no JSON to strangers unasked, so this also keeps forged forms out.
+            return error_answer(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json", request.request_id)
+        return await _asked(self._app, request, path, principal, body)
+
+    async def _principal(self, request: Request) -> Principal:
+        header, address = request.header("authorization"), request.client
+        refresh = request.value("refresh_token")  # Source: DTR reference 1.1, what some of its clients do
+        if header is None:
+            if refresh is None:
+                return self._everyone
+            return await self._credentials.sign_in_by_token(refresh, address=address)
+        kind, _, value = header.partition(" ")
+        match kind.lower():
+            case "basic":
+                name, secret = _basic(value)
+                agent = request.header("user-agent") or ""
+                return await self._credentials.sign_in(name, secret, address=address, user_agent=agent)
+            case "bearer":
+                return await self._credentials.sign_in_by_token(value.strip(), address=address)
+            case _:
+                raise UnauthenticatedError("sign in by Basic (password or access token) or Bearer (access token)")
+
+
+async def _asked(app: FastAPI, request: Request, path: str, principal: Principal, body: bytes) -> Answer:
+    """What FastAPI answers; small, so collected whole."""
+    answer = Answer(500)
+    parts: list[bytes] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in message["headers"]]
+        elif message["type"] == "http.response.body":
+            parts.append(bytes(message.get("body", b"")))
+
+    await app(_asgi_scope(request, path, principal), receive, send)
+    answer.body = b"".join(parts)
+    return answer
+
+
+def _asgi_scope(request: Request, path: str, principal: Principal) -> dict[str, Any]:
+    passed_on = ("host", "content-type", "accept", "user-agent")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET" if request.method == "HEAD" else request.method,
+        "scheme": "https",
+        "path": path,
+        "raw_path": request.path,
+        "query_string": request.query_string,
+        "root_path": "",
+        "headers": [
+            (name.encode("latin-1"), value.encode("latin-1")) for name in passed_on for value in request.headers(name)
+        ],
+        "client": (request.client, 0),
+        "server": None,
+        "state": {"principal": principal, "request_id": request.request_id},
+    }
+
+
+def _basic(encoded: str) -> tuple[str, str]:
+    try:
+        name, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise UnauthenticatedError("the Authorization header is not Basic's: NAME:SECRET in base64") from error
+    if not colon:
+        raise UnauthenticatedError("the Authorization header is not Basic's: NAME:SECRET in base64")
+    return name, secret
+
+
+def _routed_path(raw: bytes) -> str:
+    """The path with each segment decoded by itself; a slash inside one stays `%2F`. Errors: InvalidError."""
+    segments = []
+    for part in raw.decode("latin-1").split("/"):
+        try:
+            segment = unquote(part, errors="strict")
+        except UnicodeDecodeError as error:
+            raise InvalidError("the path is not UTF-8") from error
+        if segment in {".", ".."} or "%" in segment or not segment.isprintable():
+            raise InvalidError("the path holds '.', '..', '%' or a control character")
+        segments.append(segment.replace("/", "%2F"))
+    return "/".join(segments)
+
+
+def make_api(
+    routers: Sequence[APIRouter],
+    credentials: Credentials,
+    *,
+    version: str,
+    everyone: Principal = ANONYMOUS,
+) -> ApiDoor:
+    """The REST doors that `routers` make up; their paths begin with `/api/v0` or `/enzi/v0`."""
+    app = _Api(
+        title="Lading",
+        version=version,
+        openapi_url="/api/v0/openapi.json",
+        docs_url=None,  # its pages come from a server elsewhere, which an installation without internet can't reach
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(LadingError, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(HTTPException, _not_routed)
+    app.add_exception_handler(Exception, _failed)
+    return ApiDoor(app, credentials, everyone=everyone)
+
+
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The description of the API, without FastAPI's 422, which is 400 here."""
+        if not self.openapi_schema:
+            document = get_openapi(title=self.title, version=self.version, routes=self.routes)
+            for path in document.get("paths", {}).values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            for unused in ("HTTPValidationError", "ValidationError"):
+                document.get("components", {}).get("schemas", {}).pop(unused, None)
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+async def _refused(request: HttpRequest, error: Exception) -> Response:
+    if not isinstance(error, LadingError):
+        raise error
+    return _response(refusal(error, request.state.request_id))
+
+
+async def _not_understood(request: HttpRequest, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problems = error.errors()
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return _response(error_answer(400, "INVALID_JSON", "the body is not JSON", request.state.request_id))
+    # What was sent is not repeated: it may be a password.
+    detail = [{"field": ".".join(map(str, item["loc"])), "message": item["msg"]} for item in problems[:20]]
+    first = detail[0] if detail else {"field": "", "message": "not understood"}
+    message = f"{first['field']}: {first['message']}"
+    return _response(error_answer(400, "INVALID_PARAMETERS", message, request.state.request_id, detail=detail))
+
+
+async def _not_routed(request: HttpRequest, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    message = "there is nothing here" if error.status_code == _NOT_FOUND else str(error.detail)
+    code = _WORDS.get(error.status_code, "INVALID_PARAMETERS")
+    headers = [(key.lower(), value) for key, value in (error.headers or {}).items()]
+    return _response(error_answer(error.status_code, code, message, request.state.request_id, headers=headers))
+
+
+async def _failed(request: HttpRequest, error: Exception) -> Response:  # noqa: ARG001 — FastAPI's signature; the door logs it
+    return _response(error_answer(*INTERNAL, request.state.request_id))
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, dict(answer.headers))
