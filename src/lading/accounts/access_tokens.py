@@ -1,6 +1,5 @@
 """Making and changing access tokens. The secret is shown once, when it is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from lading.core.clock import Clock
 from lading.core.errors import InvalidError
 from lading.database import Database
 from lading.events.log import Actor, Event, EventType, ObjectType, record
+from lading.web.paging import Page, Paging
 
 _LABEL_LIMIT = 255
 
@@ -53,11 +53,12 @@ class AccessTokens:
             raise TokenUnknownError
         return token
 
-    async def list(self, account_id: str | None, *, after: str, limit: int) -> tuple[Sequence[AccessToken], int]:
-        """A page of an account's tokens (None: everyone's), and how many there are."""
+    async def list(self, account_id: str | None, paging: Paging) -> Page[AccessToken]:
+        """A page of an account's tokens (None: everyone's), in order of their ids."""
         async with self.database.read() as connection:
-            page = await store.list_tokens(connection, account_id, after=after, limit=limit)
-            return page, await store.count_tokens(connection, account_id)
+            found = await store.list_tokens(connection, account_id, start=paging.start, limit=paging.size + 1)
+            total = await store.count_tokens(connection, account_id) if paging.count else None
+        return Page(found[: paging.size], found[paging.size].id if len(found) > paging.size else None, total)
 
     async def change(self, token: AccessToken, *, by: Actor, label: str | None, is_active: bool | None) -> AccessToken:
         """The token with what was given changed."""
@@ -77,10 +78,16 @@ class AccessTokens:
             await store.delete_token(unit, token.id)
             await record(unit, self.clock.now(), _event(EventType.DELETE, by, token))
 
-    async def delete_many(self, account_id: str | None, *, used_before: datetime | None, generated_by: str) -> int:
-        """How many tokens went."""
+    async def delete_many(
+        self, account_id: str | None, *, used_before: datetime | None, generated_by: str, by: Actor
+    ) -> int:
+        """How many tokens went: those of the account (None: of all) made so and not used since."""
         async with self.database.write() as unit:
-            return await store.delete_tokens(unit, account_id, used_before=used_before, generated_by=generated_by)
+            gone = await store.delete_tokens(unit, account_id, used_before=used_before, generated_by=generated_by)
+            if gone:
+                whose = Event(EventType.DELETE, by, ObjectType.API_TOKEN, account_id or "all", content=f"{gone} tokens")
+                await record(unit, self.clock.now(), whose)
+            return gone
 
 
 def _event(kind: EventType, by: Actor, token: AccessToken) -> Event:

@@ -44,3 +44,28 @@ class PasswordTooShortError(InvalidError):
 
     def __init__(self, minimum: int) -> None:
         super().__init__(f"a password needs at least {minimum} characters")
+
+
+class UserUnknownError(UnknownError):
+    """No such user, or not for this caller: the same answer."""
+
+    code = "NO_SUCH_USER"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no user {name!r}")
+
+
+class LastAdminError(ConflictError):
+    """Nobody could administer this installation any more."""
+
+    code = "LAST_ADMIN"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the last active administrator: make another one first")
+
+
+class PasswordMissingError(InvalidError):
+    """A user without a password could not sign in."""
+
+    def __init__(self) -> None:
+        super().__init__("a user needs a password")

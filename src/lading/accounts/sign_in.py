@@ -34,6 +34,12 @@ class SignIn:
         self.throttle.succeeded(name, address)
         return account
 
+    async def check_password(self, name: str, password: str, *, address: str) -> None:
+        """It is the account's password, and no access token in its place. Errors: WrongCredentialsError, TooManyError."""
+        if is_secret(password):
+            raise WrongCredentialsError
+        await self.by_secret(name, password, address=address)
+
     async def by_token(self, secret: str, *, address: str) -> Account:
         """The account whose access token it is. Errors: WrongCredentialsError, TooManyError."""
         self.throttle.check("", address)

@@ -1,10 +1,10 @@
 """The accounts' SQL: rows to values and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import AccessToken, Account
@@ -117,16 +117,48 @@ async def set_password_hash(unit: AsyncConnection, account_id: str, password_has
     )
 
 
-async def list_accounts(connection: AsyncConnection, *, after: str, limit: int, contains: str = "") -> list[Account]:
-    """Accounts after the one named, in code point order of their names."""
-    wanted = select(*_ACCOUNT).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
+FILTERS: Mapping[str, ColumnElement[bool]] = {
+    "all": true(),
+    "users": ~accounts.c.is_organization,
+    "orgs": accounts.c.is_organization,
+    "admins": accounts.c.is_admin,
+    "non-admins": ~accounts.c.is_admin & ~accounts.c.is_organization,
+    "active-users": accounts.c.is_active & ~accounts.c.is_organization,
+    "inactive-users": ~accounts.c.is_active & ~accounts.c.is_organization,
+}
+"""DTR's filters of the accounts list. Source: DTR reference 1.6."""
+
+
+def _wanted(kind: str, contains: str) -> ColumnElement[bool]:
+    where = FILTERS[kind]
     if contains:
-        wanted = wanted.where(func.lower(accounts.c.name).contains(contains.lower(), autoescape=True))
-    return [Account(*row) for row in await connection.execute(wanted)]
+        matches = [
+            func.lower(column).contains(contains.lower(), autoescape=True)
+            for column in (accounts.c.name, accounts.c.full_name)
+        ]
+        where = where & or_(*matches)
+    return where
 
 
-async def count_accounts(connection: AsyncConnection) -> int:
-    return int(await connection.scalar(select(func.count()).select_from(accounts)) or 0)
+async def list_accounts(
+    connection: AsyncConnection, *, start: str, limit: int, kind: str = "all", contains: str = ""
+) -> list[Account]:
+    """Accounts from the name `start` on, in code point order of their names. `kind` is one of FILTERS."""
+    wanted = select(*_ACCOUNT).where(_wanted(kind, contains), accounts.c.name >= start)
+    return [Account(*row) for row in await connection.execute(wanted.order_by(accounts.c.name).limit(limit))]
+
+
+async def count_accounts(connection: AsyncConnection, *, kind: str = "all", contains: str = "") -> int:
+    counted = select(func.count()).select_from(accounts).where(_wanted(kind, contains))
+    return int(await connection.scalar(counted) or 0)
+
+
+async def is_last_admin(connection: AsyncConnection, account_id: str) -> bool:
+    """True when no other account could administer this installation."""
+    others = select(accounts.c.id).where(
+        accounts.c.is_admin, accounts.c.is_active, ~accounts.c.is_organization, accounts.c.id != account_id
+    )
+    return await connection.scalar(others.limit(1)) is None
 
 
 async def add_token(unit: AsyncConnection, token: AccessToken) -> None:
@@ -155,10 +187,10 @@ async def find_token(connection: AsyncConnection, token_id: str) -> AccessToken 
 
 
 async def list_tokens(
-    connection: AsyncConnection, account_id: str | None, *, after: str, limit: int
+    connection: AsyncConnection, account_id: str | None, *, start: str, limit: int
 ) -> list[AccessToken]:
-    """Tokens of an account (None: of all) after the id given, in order of their ids."""
-    wanted = _tokens(account_id).where(access_tokens.c.id >= after).order_by(access_tokens.c.id).limit(limit)
+    """Tokens of an account (None: of all) from the id `start` on, in order of their ids."""
+    wanted = _tokens(account_id).where(access_tokens.c.id >= start).order_by(access_tokens.c.id).limit(limit)
     return [AccessToken(*row) for row in await connection.execute(wanted)]
 
 

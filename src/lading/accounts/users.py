@@ -1,19 +1,19 @@
 """Making and changing users. Every change is an event in the same unit of work."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import IntegrityError
 
 from lading.accounts import store
 from lading.accounts.accounts import Account
-from lading.accounts.errors import AccountExistsError, AccountUnknownError, PasswordTooShortError
+from lading.accounts.errors import AccountExistsError, AccountUnknownError, LastAdminError, PasswordTooShortError
 from lading.accounts.passwords import Passwords
 from lading.core.clock import Clock
 from lading.core.names import check_account_name
 from lading.database import Database
 from lading.events.log import Actor, Event, EventType, ObjectType, record
+from lading.web.paging import Page, Paging
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,21 @@ class Users:
             raise AccountUnknownError(name)
         return account
 
-    async def list(self, *, after: str = "", limit: int = 100, contains: str = "") -> Sequence[Account]:
-        """Accounts in order of their names."""
+    async def list(self, paging: Paging, *, kind: str = "all", contains: str = "") -> Page[Account]:
+        """Accounts in order of their names; `kind` is one of `store.FILTERS`."""
         async with self.database.read() as connection:
-            return await store.list_accounts(connection, after=after, limit=limit, contains=contains)
+            found = await store.list_accounts(
+                connection, start=paging.start, limit=paging.size + 1, kind=kind, contains=contains
+            )
+            total = await store.count_accounts(connection, kind=kind, contains=contains) if paging.count else None
+        return Page(found[: paging.size], found[paging.size].name if len(found) > paging.size else None, total)
+
+    async def counts(self) -> tuple[int, int]:
+        """How many users and organizations there are."""
+        async with self.database.read() as connection:
+            return await store.count_accounts(connection, kind="users"), await store.count_accounts(
+                connection, kind="orgs"
+            )
 
     async def set_password(self, name: str, password: str, *, by: Actor) -> None:
         """The password is this one; all that was signed in by the old one is signed out.
@@ -95,13 +106,16 @@ class Users:
         is_admin: bool | None = None,
         is_active: bool | None = None,
     ) -> Account:
-        """The account with what was given changed. Errors: AccountUnknownError."""
+        """The account with what was given changed. Errors: AccountUnknownError, LastAdminError."""
         account = await self.get(name)
+        loses = account.is_admin and account.is_active and (is_admin is False or is_active is False)
         given = {"full_name": full_name, "is_admin": is_admin, "is_active": is_active}
         changes = {key: value for key, value in given.items() if value is not None}
         if changes:
             now = self.clock.now()
             async with self.database.write() as unit:
+                if loses and await store.is_last_admin(unit, account.id):
+                    raise LastAdminError(name)
                 await store.change_account(unit, account.id, now, **changes)
                 await record(unit, now, _event(EventType.UPDATE, by, account, ", ".join(sorted(changes))))
         return replace(account, **changes)  # type: ignore[arg-type]  # keys and types are those of `given`
