@@ -1,7 +1,8 @@
 """Composition: settings in, one ASGI application out. The only file that knows every room.
 
-`application()` is what the app server calls in each worker; `python -m lading.app jobs` is the job worker. Both read the
-settings of this run from the file that LADING_BOOT names, which `lading serve` wrote.
+`python -m lading.app worker FD` is an app worker behind nginx, `application()` what an ASGI server calls without it, and
+`python -m lading.app jobs` the job worker. All read the settings of this run from the file that LADING_BOOT names, which
+`lading serve` wrote.
 """
 
 import asyncio
@@ -9,17 +10,21 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
+import uvloop
 
-from lading import logs
+from lading import __version__, logs
+from lading.access import ANONYMOUS, Principal
+from lading.accounts import api as accounts_api
 from lading.accounts import tables as accounts_tables
 from lading.accounts.access_tokens import AccessTokens
 from lading.accounts.authenticator import AccountAuthenticator
@@ -31,9 +36,13 @@ from lading.accounts.token_service import TokenService
 from lading.accounts.users import Users
 from lading.blobs.backends.filesystem import FilesystemBlobs
 from lading.blobs.staging import Staging
+from lading.cluster import api as cluster_api
 from lading.cluster import tables as cluster_tables
+from lading.cluster.api import Site
 from lading.cluster.health import HealthChecks
+from lading.cluster.replicas import HEARTBEAT, Replicas
 from lading.cluster.routes import OpenDoor
+from lading.cluster.site import SETTINGS_EVERY, LiveSettings, SiteSettings
 from lading.core.clock import SystemClock
 from lading.core.folders import DataFolder
 from lading.database import Database
@@ -48,6 +57,7 @@ from lading.keys import tables as keys_tables
 from lading.keys.master import MasterKey
 from lading.keys.store import SecretStore
 from lading.keys.token_signing import RELOAD_EVERY, TokenSigner
+from lading.registry import api as registry_api
 from lading.registry import tables as registry_tables
 from lading.registry.challenge import Challenges
 from lading.registry.deletion import Deletions
@@ -56,14 +66,17 @@ from lading.registry.listing import Listings
 from lading.registry.points import RegistryPoints
 from lading.registry.pull import ManifestBytes, PullCounts, Pulls
 from lading.registry.push import Pushes
-from lading.registry.repositories import RepositoryVisibility
+from lading.registry.repositories import Repositories, RepositoryVisibility
 from lading.registry.routes import RegistryDoor
 from lading.registry.switches import Switches
+from lading.registry.tags import RepositoryTags
 from lading.registry.uploads import Limits, Uploads
 from lading.registry.verification import Verification
 from lading.settings import Settings
+from lading.web.api import ApiDoor, make_api
+from lading.web.asgi import Receive, Scope, Send, answer_asgi
 from lading.web.exchange import Answer, Door, Request
-from lading.web.fronts import Receive, Scope, Send, answer_asgi, answer_rsgi
+from lading.web.unix import UnixFront
 
 log = structlog.get_logger()
 
@@ -91,7 +104,11 @@ class Boot:
         """The file's content."""
         return json.dumps(
             {
-                "settings": self.settings.model_dump(mode="json"),
+                # Only what was given: what is given pins site settings.
+                "settings": {
+                    **self.settings.model_dump(mode="json", exclude_unset=True),
+                    "data": str(self.settings.data),
+                },
                 "edge": self.edge,
                 "url": self.url,
                 "port": self.port,
@@ -136,16 +153,18 @@ class Parts:
     garbage: Garbage
     verification: Verification
     health: HealthChecks
+    live: LiveSettings
+    replicas: Replicas
 
     def switches(self) -> Switches:
         """The registry's switches as they are now."""
-        registry = self.boot.settings.registry
+        now = self.live.current
         return Switches(
-            read_only=registry.read_only,
-            deletes=registry.deletes,
-            create_repository_on_push=registry.create_repository_on_push,
-            anonymous_access=registry.anonymous_access,
-            sparse_images=registry.sparse_images,
+            read_only=now.read_only,
+            deletes=now.deletes,
+            create_repository_on_push=now.create_repository_on_push,
+            anonymous_access=now.anonymous_access,
+            sparse_images=self.boot.settings.registry.sparse_images,
         )
 
 
@@ -163,6 +182,28 @@ def load_master_key(folder: DataFolder, *, may_create: bool) -> MasterKey:
     return MasterKey.load_or_create(folder.master_key, may_create=may_create)
 
 
+def make_live_settings(database: Database, clock: SystemClock, settings: Settings) -> LiveSettings:
+    """Site settings over the boot settings; what file and environment gave is pinned."""
+    registry = settings.registry
+    names = [field.name for field in fields(SiteSettings)]
+    pinned = {name: f"registry.{name}" for name in names if name in registry.model_fields_set}
+    return LiveSettings(database, clock, SiteSettings(**{name: getattr(registry, name) for name in names}), pinned)
+
+
+def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> ApiDoor:
+    """The REST doors. `everyone` is who those without credentials are."""
+    boot = parts.boot
+    repositories = Repositories(parts.database, parts.clock, parts.switches)
+    tags = RepositoryTags(parts.database, repositories, parts.blobs, parts.clock)
+    site = Site(boot.service, boot.port, boot.replica, __version__)
+    routers = (
+        registry_api.router(repositories, tags),
+        accounts_api.router(parts.users, parts.access_tokens, parts.sign_in),
+        cluster_api.router(parts.database, parts.live, parts.replicas, parts.clock, site),
+    )
+    return make_api(routers, parts.authenticator, version=__version__, everyone=everyone)
+
+
 @asynccontextmanager
 async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
     """All use cases over an open database, whose schema must be there already."""
@@ -175,6 +216,9 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
         passwords = make_passwords(settings)
         sign_in = SignIn(database, passwords, Throttle(), clock)
         blobs, staging = FilesystemBlobs(folder.blobs, folder.quarantine), Staging(folder.uploads)
+        live = make_live_settings(database, clock, settings)
+        await live.refresh()
+        health = HealthChecks(database, blobs, signer)
         yield Parts(
             boot=boot,
             folder=folder,
@@ -201,14 +245,16 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
                 untagged_manifests=settings.garbage.untagged_manifests,
             ),
             verification=Verification(database, blobs, clock),
-            health=HealthChecks(database, blobs, signer),
+            health=health,
+            live=live,
+            replicas=Replicas(database, health, clock, boot.replica, lambda: live.current.read_only),
         )
     finally:
         await database.close()
 
 
 class Application:
-    """The application, as RSGI (behind nginx) and as ASGI (without it): sends each path to its door."""
+    """The application: sends each path to its door. An ASGI application, too, for when no nginx stands in front."""
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
@@ -240,39 +286,31 @@ class Application:
             document = json.dumps({**body, "requestId": request.request_id}).encode()
             return Answer(500, [("content-type", "application/json")], document)
 
-    # RSGI
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._start())
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._parts.aclose())
-
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        await answer_rsgi(self.door, scope, protocol)
-
-    # ASGI
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await answer_asgi(self.door, scope, receive, send)
 
+    async def close(self) -> None:
+        """All is given back."""
+        await self._parts.aclose()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self._start()
+            await self.start()
         except Exception:
             log.exception("the app worker can't start")
             await send({"type": "lifespan.startup.failed"})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._parts.aclose()
+        await self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """All doors are open."""
         boot = self._boot
         parts = await self._parts.enter_async_context(open_parts(boot))
         limits = boot.settings.registry
@@ -323,8 +361,14 @@ class Application:
             lambda: parts.switches().anonymous_access,
         )
         self._open = OpenDoor(parts.health, parts.folder.tls / "ca.pem", boot.url)
-        self._api = self._open
-        for every, work in ((_COUNTS_EVERY, pulls.write_counts), (RELOAD_EVERY, parts.signer.reload)):
+        self._api = make_rest(parts)
+        background: Sequence[tuple[timedelta, Callable[[], Awaitable[None]]]] = (
+            (_COUNTS_EVERY, pulls.write_counts),
+            (RELOAD_EVERY, parts.signer.reload),
+            (SETTINGS_EVERY, parts.live.refresh),
+            (HEARTBEAT, parts.replicas.beat),
+        )
+        for every, work in background:
             task = asyncio.create_task(_repeat(every, work))
             self._parts.push_async_callback(_end, task)
         self._parts.push_async_callback(pulls.write_counts)
@@ -397,16 +441,44 @@ async def _set_schedules(parts: Parts) -> None:
             await schedules.put(action, wanted)
 
 
-def application() -> Application:
-    """The application of this run, made in each app worker."""
+async def run_worker(boot: Boot, listening: socket.socket) -> None:
+    """Answers nginx on the socket until SIGTERM; then what runs is finished, for `drain_seconds` at most."""
+    application = Application(boot)
+    await application.start()
+    loop, tasks, ending = asyncio.get_running_loop(), set[asyncio.Task[None]](), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    server = await loop.create_unix_server(lambda: UnixFront(application.door, tasks), sock=listening)
+    await ending.wait()
+    server.close()
+    if tasks:
+        await asyncio.wait(tasks, timeout=boot.settings.server.drain_seconds)
+    await application.close()
+
+
+def _boot() -> Boot:
+    """The boot of this run; called first in each process of it."""
     die_with_parent()
     boot = Boot.read(Path(os.environ["LADING_BOOT"]))
     logs.configure(boot.settings.log.level, boot.settings.log.format)
-    return Application(boot)
+    return boot
 
 
-if __name__ == "__main__" and sys.argv[1:] == ["jobs"]:
-    die_with_parent()
-    this_boot = Boot.read(Path(os.environ["LADING_BOOT"]))
-    logs.configure(this_boot.settings.log.level, this_boot.settings.log.format)
-    asyncio.run(run_jobs(this_boot))
+def application() -> Application:
+    """The application of this run, made in each worker of an ASGI server."""
+    return Application(_boot())
+
+
+def main() -> None:
+    """`jobs`, or `worker` with the number of the listening socket's descriptor."""
+    match sys.argv[1:]:
+        case ["jobs"]:
+            uvloop.run(run_jobs(_boot()))
+        case ["worker", descriptor]:
+            uvloop.run(run_worker(_boot(), socket.socket(fileno=int(descriptor))))
+        case _:
+            sys.exit("this is started by `lading serve`")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,9 +7,10 @@ A key that file or environment set is pinned: it shows their value and can't be 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from lading.cluster.tables import site_settings
 from lading.core.clock import Clock
@@ -17,8 +18,13 @@ from lading.core.errors import InvalidError
 from lading.database import Database, Point
 from lading.events.log import Actor, Event, EventType, ObjectType, record
 
+SETTINGS_EVERY = timedelta(seconds=2)
+"""How often each process asks whether the settings changed."""
+
 _ROW = 1
-_VERSION_AND_DOCUMENT = Point(select(site_settings.c.version, site_settings.c.document).limit(1))
+_VERSION_AND_DOCUMENT = Point(
+    select(site_settings.c.version, site_settings.c.document).where(site_settings.c.id == bindparam("id"))
+)
 
 
 class SettingPinnedError(InvalidError):
@@ -59,8 +65,6 @@ class LiveSettings:
     dotted key there.
     """
 
-    REFRESH_SECONDS = 2
-
     def __init__(self, database: Database, clock: Clock, boot: SiteSettings, pinned: Mapping[str, str]) -> None:
         self._database = database
         self._clock = clock
@@ -71,7 +75,7 @@ class LiveSettings:
 
     async def refresh(self) -> None:
         """`current` is what the row says now. One point read; nothing is done while the version stays."""
-        row = await self._database.points.first(_VERSION_AND_DOCUMENT)
+        row = await self._database.points.first(_VERSION_AND_DOCUMENT, id=_ROW)
         if row is not None and row[0] != self._version:
             self.current = self._merged(json.loads(row[1]))
             self._version = row[0]
