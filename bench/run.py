@@ -232,6 +232,22 @@ def wrk(target: Target, path: str, *, connections: int, seconds: int, method: st
     return float(found[1])
 
 
+def head(target: Target, path: str, seconds: int) -> float:
+    """HEAD requests a second, by ab: wrk waits for the body that HEAD does not have."""
+    headers = {**target.authorize(), "Accept": OCI_MANIFEST}
+    arguments = [item for key, value in headers.items() for item in ("-H", f"{key}: {value}")]
+    ran = subprocess.run(
+        ["ab", "-q", "-i", "-k", "-c", "32", "-t", str(seconds), "-n", "1000000", *arguments, target.base + path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"Requests per second:\s+([\d.]+)", ran.stdout)
+    if found is None or "Non-2xx" in ran.stdout:
+        raise SystemExit(f"{target.name} HEAD {path}: {ran.stdout}")
+    return float(found[1])
+
+
 def curl_pull(target: Target, path: str, times: int, size: int) -> float:
     """MB a second over `times` pulls by curl."""
     headers = [item for key, value in target.authorize().items() for item in ("-H", f"{key}: {value}")]
@@ -292,13 +308,11 @@ class Bench:
         for target in (self.ours, self.theirs):
             push_image(target, target.connect(), image, "manifests")
         path = f"/v2/{REPOSITORY}/manifests/manifests"
-        for method in ("GET", "HEAD"):
-            self.pair(
-                Row(f"manifest {method} by tag", "/s", 6),
-                lambda target, method=method: wrk(  # type: ignore[misc]
-                    target, path, connections=32, seconds=self.seconds, method=method, Accept=OCI_MANIFEST
-                ),
-            )
+        self.pair(
+            Row("manifest GET by tag", "/s", 6),
+            lambda target: wrk(target, path, connections=32, seconds=self.seconds, Accept=OCI_MANIFEST),
+        )
+        self.pair(Row("manifest HEAD by tag", "/s", 6), lambda target: head(target, path, self.seconds))
 
     def small_pulls(self) -> None:
         data = secrets.token_bytes(MIB)

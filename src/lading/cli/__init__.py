@@ -5,7 +5,9 @@ import sys
 import typer
 
 from lading import __version__
+from lading.cli import admin, repo, tag, user
 from lading.cli.content import gc, verify
+from lading.cli.login import login, logout
 from lading.cli.serve import serve
 from lading.core.errors import LadingError, SettingsError
 
@@ -19,6 +21,12 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(gc)
 app.command()(verify)
+app.command()(login)
+app.command()(logout)
+app.add_typer(user.app, name="user")
+app.add_typer(repo.app, name="repo")
+app.add_typer(tag.app, name="tag")
+app.add_typer(admin.app, name="admin")
 
 
 @app.command()

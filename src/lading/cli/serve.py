@@ -28,7 +28,7 @@ from lading.database import Database
 from lading.database.migrations import upgrade
 from lading.edge.nginx import NginxUnusableError, command, find_nginx, write_config
 from lading.edge.plan import EdgePlan
-from lading.edge.supervisor import Child, Supervisor, check_port, end_leftovers, take_server_lock
+from lading.edge.supervisor import Child, Supervisor, check_port, end_leftovers, listen, take_server_lock
 from lading.edge.workers import WorkersPlan
 from lading.keys.server_certificate import OwnFiles, ServerCertificates
 from lading.keys.store import SecretStore
@@ -196,37 +196,31 @@ def _certificates(
 def _children(plan: EdgePlan, folder: DataFolder) -> list[Child]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("LADING_ADMIN_PASSWORD")}
     environment = {**inherited, "LADING_BOOT": str(folder.boot), "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics)}
-    tls = folder.tls
-    workers = (
-        WorkersPlan(plan.workers, plan.drain_seconds, socket=str(folder.socket))
-        if plan.is_nginx
-        else WorkersPlan(
+    jobs = Child("jobs", [sys.executable, "-m", "lading.app", "jobs"], environment)
+    if not plan.is_nginx:
+        workers = WorkersPlan(
             plan.workers,
             plan.drain_seconds,
             host=plan.host,
             port=plan.port,
-            certificate=str(tls / "certificate.pem"),
-            key=str(tls / "key.pem"),
+            certificate=str(folder.tls / "certificate.pem"),
+            key=str(folder.tls / "key.pem"),
         )
-    )
-    children = [
-        Child("app", workers.command(), environment),
-        Child("jobs", [sys.executable, "-m", "lading.app", "jobs"], environment),
+        return [Child("app", workers.command(), environment), jobs]
+    descriptor = listen(folder.socket).detach()
+    worker = [sys.executable, "-m", "lading.app", "worker", str(descriptor)]
+    app = [
+        Child(f"app-{number}", worker, environment, descriptors=[descriptor]) for number in range(1, plan.workers + 1)
     ]
-    if plan.is_nginx:
-        config = write_config(plan)
-        children.insert(
-            0,
-            Child(
-                "nginx",
-                command(plan, config),
-                environment,
-                stop=signal.SIGQUIT,
-                needs=folder.socket,
-                forward_output=plan.access_log,
-            ),
-        )
-    return children
+    nginx = Child(
+        "nginx",
+        command(plan, write_config(plan)),
+        environment,
+        stop=signal.SIGQUIT,
+        needs=folder.socket,
+        forward_output=plan.access_log,
+    )
+    return [nginx, *app, jobs]
 
 
 async def _wait_until_ready(plan: EdgePlan) -> None:

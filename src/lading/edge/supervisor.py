@@ -36,7 +36,8 @@ _SPOOL_AGE_SECONDS = 3600.0
 class Child:
     """One program of the tree.
 
-    `stop` is the signal that ends it gently; `needs` is a socket that must answer before it is first started. With
+    `stop` is the signal that ends it gently; `needs` is a socket that must answer before it is
+    first started; `descriptors` are open files that it inherits. With
     `forward_output` its standard output goes to our standard error, as far as somebody reads that.
     """
 
@@ -45,6 +46,7 @@ class Child:
     environment: dict[str, str]
     stop: signal.Signals = signal.SIGTERM
     needs: Path | None = None
+    descriptors: Sequence[int] = ()
     forward_output: bool = False
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _forwarding: asyncio.Task[None] | None = field(default=None, init=False)
@@ -58,6 +60,7 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if self.forward_output else None,
             start_new_session=True,
+            pass_fds=self.descriptors,
             preexec_fn=die_with_parent,
         )
         if self.process.stdout is not None:
@@ -163,6 +166,16 @@ class Supervisor:
     def _remember(self) -> None:
         pids = [str(child.process.pid) for child in self._children if child.process is not None]
         (self._folder.run / "children").write_text("\n".join(pids))
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at `path`, which app workers share: connections wait in it while one of them is restarted."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    listening.listen(1024)
+    listening.setblocking(False)  # noqa: FBT003 — its only parameter
+    return listening
 
 
 async def _until_answers(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The app workers: Granian, behind nginx on a socket, or with TLS by itself. Run as `python -m lading.edge.workers JSON`."""
+"""The app server for when there is no nginx: Granian, with TLS by itself. Run as `python -m lading.edge.workers JSON`."""
 
 import json
 import signal
@@ -17,15 +17,14 @@ _APPLICATION = "lading.app:application"
 
 @dataclass(frozen=True, slots=True)
 class WorkersPlan:
-    """Where the app listens: `socket` behind nginx, else `host` and `port` with the certificate's files."""
+    """Where it listens, and the certificate's files."""
 
     workers: int
     drain_seconds: int
-    socket: str = ""
-    host: str = ""
-    port: int = 0
-    certificate: str = ""
-    key: str = ""
+    host: str
+    port: int
+    certificate: str
+    key: str
 
     def command(self) -> list[str]:
         """The command line that runs it."""
@@ -35,24 +34,21 @@ class WorkersPlan:
 def run(plan: WorkersPlan) -> None:
     """Serves until SIGTERM; SIGHUP makes the workers anew, with the certificate as it is then."""
     die_with_parent(signal.SIGTERM)
-    tls = not plan.socket
     Server(
         _APPLICATION,
-        address=plan.host or "127.0.0.1",
-        port=plan.port or 8000,
-        uds=Path(plan.socket) if plan.socket else None,
-        uds_permissions=0o600 if plan.socket else None,
-        interface=Interfaces.ASGI if tls else Interfaces.RSGI,
+        address=plan.host,
+        port=plan.port,
+        interface=Interfaces.ASGI,
         workers=plan.workers,
         loop=Loops.uvloop,
-        http=HTTPModes.auto if tls else HTTPModes.http1,
+        http=HTTPModes.auto,
         websockets=False,
         factory=True,
         backlog=1024,
         backpressure=512,
         log_level="warning",  # type: ignore[arg-type]  # Granian takes the word, its annotation the enumeration
-        ssl_cert=Path(plan.certificate) if tls else None,
-        ssl_key=Path(plan.key) if tls else None,
+        ssl_cert=Path(plan.certificate),
+        ssl_key=Path(plan.key),
         ssl_protocol_min=SSLProtocols.tls12,
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_SECONDS,

@@ -1,6 +1,5 @@
-"""How the app server's two interfaces reach the doors: RSGI behind nginx, ASGI without it; and ASGI doors behind either.
-
-Sources: RSGI specification 1.x (Granian); ASGI specification 3.0, HTTP.
+"""ASGI on both sides: how an ASGI server's requests reach our doors, when no nginx stands in front; and how a door asks an
+ASGI application, which the REST APIs are. Source: ASGI specification 3.0, HTTP.
 """
 
 import asyncio
@@ -20,40 +19,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _CHUNK = 1024 * 1024
 
 
-# --- RSGI, behind nginx ----------------------------------------------------------------------------------------------
-
-
-async def answer_rsgi(door: Door, scope: Any, protocol: Any) -> None:
-    """The door's answer to an RSGI request. nginx gives the raw address in a header, and sends files by itself."""
-    header = scope.headers.get
-    raw, _, query = (header("x-lading-raw") or "/").encode("latin-1").partition(b"?")
-
-    async def chunks() -> AsyncIterator[bytes]:
-        async for chunk in protocol:
-            if chunk:
-                yield chunk
-
-    request = Request(
-        scope.method,
-        raw,
-        query,
-        header=header,
-        headers=scope.headers.get_all,
-        chunks=chunks,
-        peer=scope.client,
-        behind_edge=True,
-    )
-    answer = await door(request)
-    headers = answer.headers
-    if answer.file is not None:
-        protocol.response_empty(answer.status, [*headers, ("x-accel-redirect", answer.file.accelerated)])
-    elif answer.body:
-        protocol.response_bytes(answer.status, headers, answer.body)
-    else:
-        protocol.response_empty(answer.status, headers)
-
-
-# --- ASGI, without nginx ---------------------------------------------------------------------------------------------
+# --- an ASGI server in front -----------------------------------------------------------------------------------------
 
 
 async def answer_asgi(door: Door, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,7 +97,7 @@ async def _send_file(answer: Answer, file: FileBody, request: Request, send: Sen
         os.close(descriptor)
 
 
-# --- ASGI doors (the REST APIs), behind either -----------------------------------------------------------------------
+# --- an ASGI application behind --------------------------------------------------------------------------------------
 
 
 def asgi_door(app: AsgiApp) -> Door:

@@ -1,0 +1,88 @@
+"""`lading repo`: making, listing and deleting repositories."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from lading.cli.local import Json, console
+from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, repository_path, run_api
+from lading.core.names import RepositoryName, check_account_name
+
+app = typer.Typer(help="Repositories.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="NAMESPACE/NAME.")]
+
+
+@app.command()
+def create(
+    name: Name,
+    public: Annotated[bool, typer.Option("--public", help="Anyone may pull.")] = False,
+    immutable: Annotated[bool, typer.Option("--immutable", help="Tags are never moved nor deleted.")] = False,
+    description: Annotated[str, typer.Option(help="One line on what is in it.")] = "",
+    as_json: Json = False,
+    url: Url = None,
+    ca: Authority = None,
+    username: Username = None,
+    data: LocalData = None,
+) -> None:
+    """Make a repository, private unless said otherwise."""
+    parsed = RepositoryName.parse(name)
+    form = {
+        "name": parsed.name,
+        "visibility": "public" if public else "private",
+        "immutableTags": immutable,
+        "shortDescription": description,
+    }
+    path = f"/api/v0/repositories/{parsed.namespace}"
+    made = run_api(Target(url, ca, username, data), lambda api: api.ask("POST", path, form))
+    if as_json:
+        typer.echo(json.dumps(made))
+    else:
+        console.print(f"made the {made['visibility']} repository [bold]{name}[/bold]")
+
+
+@app.command("list")
+def list_repositories(
+    namespace: Annotated[str | None, typer.Argument(help="Only this one's.")] = None,
+    as_json: Json = False,
+    url: Url = None,
+    ca: Authority = None,
+    username: Username = None,
+    data: LocalData = None,
+) -> None:
+    """List the repositories that you may see."""
+    path = "/api/v0/repositories" + (f"/{check_account_name(namespace)}" if namespace else "")
+
+    async def work(api: Api) -> list[dict[str, Any]]:
+        return [item async for item in api.iter_pages(path, "repositories")]
+
+    found = run_api(Target(url, ca, username, data), work)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("repository", "visibility", "pulls", "pushes", "what", box=box.SIMPLE)
+    for item in found:
+        name = f"{item['namespace']}/{item['name']}"
+        table.add_row(name, item["visibility"], str(item["pulls"]), str(item["pushes"]), item["shortDescription"])
+    console.print(table)
+
+
+@app.command()
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    url: Url = None,
+    ca: Authority = None,
+    username: Username = None,
+    data: LocalData = None,
+) -> None:
+    """Delete a repository with all its tags and manifests."""
+    path = repository_path(name)
+    if not yes:
+        typer.confirm(f"Delete {name} with all its tags?", abort=True)
+    run_api(Target(url, ca, username, data), lambda api: api.ask("DELETE", path))
+    console.print(
+        f"deleted [bold]{name}[/bold]; its space comes back with garbage collection (lading gc --dry-run tells)"
+    )

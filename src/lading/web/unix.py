@@ -1,0 +1,133 @@
+"""HTTP/1.1 from nginx, on a unix socket: parsed by httptools, answered by a door, in the event loop's own thread.
+
+An ASGI server hands each request to Python through scopes, messages and, in Granian's case, another thread; behind nginx all
+of that costs three times what the request itself does (docs/decisions/0004). What is left out here nginx does: TLS, HTTP/2,
+timeouts, limits on headers, bodies of uploads, files, HEAD. The socket lies in a folder that only this user can enter.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import cast
+
+import httptools
+import structlog
+
+from lading.web.exchange import Answer, Door, Request, RequestCutError
+
+log = structlog.get_logger()
+
+_BODY_LIMIT = 32 * 1024 * 1024  # bytes; nginx's own limits are below it
+
+
+class UnixFront(asyncio.Protocol):
+    """One connection from nginx. Requests come one after the other; nginx does not send two at once."""
+
+    __slots__ = ("_body", "_door", "_headers", "_parser", "_size", "_tasks", "_transport", "_url")
+
+    def __init__(self, door: Door, tasks: set[asyncio.Task[None]]) -> None:
+        self._door = door
+        self._tasks = tasks
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._url = b""
+        self._headers: dict[bytes, bytes | list[bytes]] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            log.warning("nginx sent what is not HTTP")
+            self._close()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers, self._body, self._size = b"", {}, [], 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        known = self._headers.get(name)
+        if known is None:
+            self._headers[name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            self._headers[name] = [known, value]
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size > _BODY_LIMIT:
+            self._close()
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        path, _, query = self._url.partition(b"?")
+        headers, body = self._headers, self._body
+
+        def header(name: str) -> str | None:
+            value = headers.get(name.encode())
+            if value is None:
+                return None
+            return (value[0] if isinstance(value, list) else value).decode("latin-1")
+
+        def values(name: str) -> list[str]:
+            value = headers.get(name.encode(), [])
+            return [item.decode("latin-1") for item in (value if isinstance(value, list) else [value])]
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for chunk in body:
+                yield chunk
+
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            path,
+            query,
+            header=header,
+            headers=values,
+            chunks=chunks,
+            peer="",
+            behind_edge=True,
+        )
+        task = asyncio.get_running_loop().create_task(self._answer(request))
+        self._tasks.add(task)  # so that it is neither forgotten nor cut off when the worker ends
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            answer = await self._door(request)
+        except RequestCutError:
+            self._close()
+            return
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(_message(answer))
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _message(answer: Answer) -> bytes:
+    """The answer as HTTP/1.1. Source: RFC 9112."""
+    lines = [f"HTTP/1.1 {answer.status} \r\n"]
+    has_length = False
+    for name, value in answer.headers:
+        lines.append(f"{name}: {value}\r\n")
+        has_length = has_length or name == "content-length"
+    if answer.file is not None:
+        lines.append(f"x-accel-redirect: {answer.file.accelerated}\r\n")
+    if not has_length and answer.status != 204:  # noqa: PLR2004 — No Content
+        lines.append(f"content-length: {len(answer.body)}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1") + answer.body
