@@ -95,6 +95,8 @@ class Users:
         now = self.clock.now()
         async with self.database.write() as unit:
             await store.set_password_hash(unit, account.id, hashed, now)
+            # What `docker login` made of the old password dies with it; tokens that people made themselves stay.
+            await store.delete_tokens(unit, account.id, used_before=None, generated_by="auto")
             await record(unit, now, _event(EventType.UPDATE, by, account, "password"))
 
     async def change(
