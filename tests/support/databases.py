@@ -1,77 +1,116 @@
-"""Databases for tests: SQLite in a temporary file, and a PostgreSQL that the tests start and stop themselves."""
+"""Databases for tests: SQLite in a temporary file, and a PostgreSQL that the tests start and stop themselves.
 
+`database` is open and has the newest schema, `upgraded_url` is its address before it is opened, `database_url` the address
+of an empty one; each once of each kind. A test for one kind only: `@pytest.mark.parametrize("database_kind", ["sqlite"],
+indirect=True)`.
+"""
+
+import asyncio
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lading.app
 from lading.database import Database
 from lading.database.migrations import upgrade
+from lading.edge.lifeline import die_with_parent
 
 assert lading.app.ROOM_TABLES  # imported, so that every room's tables are known
 
+_READY_SECONDS = 60
+_TEMPLATE = "lading_template"
 
-def postgresql_bin() -> Path | None:
-    """The folder of PostgreSQL's server programs."""
-    found = shutil.which("postgres")
-    if found is not None:
-        return Path(found).parent
+
+def postgresql_programs() -> Path | None:
+    """The folder of PostgreSQL's server programs, the newest where there are several."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    return versions[-1].parent if versions else None
+    if versions:
+        return versions[-1].parent
+    found = shutil.which("postgres")
+    return None if found is None else Path(found).resolve().parent
 
 
 class PostgresqlServer:
-    """A PostgreSQL of our own, on a socket in a temporary folder, without fsync."""
+    """A PostgreSQL of our own, on a socket in a temporary folder, without fsync. It dies with the tests."""
 
     def __init__(self, programs: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lading-pg-", dir="/tmp"))
         self._programs = programs
-        self._user = None
-        if os.geteuid() == 0:
-            self._user = pwd.getpwnam("postgres")
-            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self._identity: dict[str, Any] = {}
         self._count = 0
-        self._run(
-            "initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"
-        )
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=200"
-        log = str(self.folder / "log")
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "start")
+        if os.geteuid() == 0:  # it refuses to run as root
+            user = pwd.getpwnam("postgres")
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        data = str(self.folder / "data")
+        self._run("initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        options = ("listen_addresses=", f"unix_socket_directories={self.folder}", "fsync=off", "max_connections=200")
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [programs / "postgres", "-D", data, *(word for option in options for word in ("-c", option))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                preexec_fn=_quit_with_parent,  # noqa: PLW1509 — no other thread runs when the first test asks for it
+                **self._identity,
+            )
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if subprocess.call([self._programs / "pg_isready", "-q", "-h", self.folder]) == 0:
+                return
+            time.sleep(0.05)
+        self.stop()
+        raise RuntimeError("PostgreSQL did not start")
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity = (
-            {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-        )
-        subprocess.run(
-            [str(self._programs / program), *arguments],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            **identity,  # type: ignore[call-overload]  # all three or none
-        )
+        command = [str(self._programs / program), *arguments]
+        ended = subprocess.run(command, check=False, capture_output=True, cwd="/", **self._identity)
+        if ended.returncode:
+            raise RuntimeError(f"{program} failed: {ended.stderr.decode(errors='replace')}")
 
-    def create(self) -> str:
-        """The URL of a new, empty database."""
-        self._count += 1
-        name = f"test{self._count}"
-        self._run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+    def url(self, name: str) -> str:
         return f"postgresql+asyncpg://postgres@/{name}?host={self.folder}"
 
+    def create(self, *, template: str = "template0", name: str | None = None) -> str:
+        """The URL of a new database."""
+        self._count += 1
+        name = name or f"test{self._count}"
+        self._run("createdb", "-h", str(self.folder), "-U", "postgres", "-T", template, name)
+        return self.url(name)
+
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _quit_with_parent() -> None:
+    die_with_parent(signal.SIGQUIT)
+
+
+async def _upgrade(url: str) -> None:
+    database = await Database.open(url)
+    await upgrade(database)
+    await database.close()
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
-    programs = postgresql_bin()
+    """The session's PostgreSQL."""
+    programs = postgresql_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     server = PostgresqlServer(programs)
@@ -79,19 +118,50 @@ def postgresql() -> Iterator[PostgresqlServer]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: PostgresqlServer) -> str:
+    """The name of a database with the newest schema, to be copied."""
+    asyncio.run(_upgrade(postgresql.create(name=_TEMPLATE)))
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the newest schema, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "lading.db"
+    asyncio.run(_upgrade(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> str:
     """An empty database, once of each kind."""
-    if request.param == "sqlite":
+    if database_kind == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path / 'lading.db'}"
     server: PostgresqlServer = request.getfixturevalue("postgresql")
     return server.create()
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+def upgraded_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> str:
     """A database with the newest schema, once of each kind."""
-    opened = await Database.open(database_url)
-    await upgrade(opened)
+    if database_kind == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "lading.db")
+        return f"sqlite+aiosqlite:///{tmp_path / 'lading.db'}"
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.create(template=request.getfixturevalue("postgresql_template"))
+
+
+@pytest.fixture
+async def database(upgraded_url: str) -> AsyncIterator[Database]:
+    """A database with the newest schema, open, once of each kind."""
+    opened = await Database.open(upgraded_url)
     yield opened
     await opened.close()
