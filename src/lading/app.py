@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -41,7 +42,7 @@ from lading.cluster import tables as cluster_tables
 from lading.cluster.api import Site
 from lading.cluster.health import HealthChecks
 from lading.cluster.replicas import HEARTBEAT, Replicas
-from lading.cluster.routes import OpenDoor
+from lading.cluster.routes import LOOPBACK, OpenDoor
 from lading.cluster.site import SETTINGS_EVERY, LiveSettings, SiteSettings
 from lading.core.clock import SystemClock
 from lading.core.folders import DataFolder
@@ -76,6 +77,7 @@ from lading.settings import Settings
 from lading.web.api import ApiDoor, make_api
 from lading.web.asgi import Receive, Scope, Send, answer_asgi
 from lading.web.exchange import Answer, Door, Request
+from lading.web.metrics import Metrics
 from lading.web.unix import UnixFront
 
 log = structlog.get_logger()
@@ -259,6 +261,7 @@ class Application:
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._parts: contextlib.AsyncExitStack = contextlib.AsyncExitStack()
+        self._metrics = Metrics()
         self._registry: Door = _not_yet
         self._token: Door = _not_yet
         self._open: Door = _not_yet
@@ -268,13 +271,19 @@ class Application:
         """The door that the path leads to, asked."""
         path = request.path
         if path.startswith(b"/v2/") or path in {b"/v2", b"/_edge/check"}:
-            door = self._registry
+            name, door = "registry", self._registry
         elif path == b"/auth/token":
-            door = self._token
+            name, door = "token", self._token
         elif path.startswith((b"/api/", b"/enzi/")):
-            door = self._api
+            name, door = "api", self._api
         else:
-            door = self._open
+            name, door = "open", self._open
+        began = time.perf_counter()
+        answer = await self._asked(door, request)
+        self._metrics.count(name, request.method, answer.status, time.perf_counter() - began)
+        return answer
+
+    async def _asked(self, door: Door, request: Request) -> Answer:
         try:
             return await door(request)
         except Exception:
@@ -324,23 +333,32 @@ class Application:
             parts.clock,
             grace,
         )
+        uploads = Uploads(
+            parts.database,
+            parts.points,
+            parts.staging,
+            parts.blobs,
+            parts.clock,
+            parts.switches,
+            Limits(limits.blob_limit_bytes, limits.reserve_bytes),
+            boot.replica,
+            grace,
+        )
+        self._metrics.sources |= {
+            "point_reads": lambda: parts.database.points.count,
+            "manifest_cache_hits": lambda: pulls.bytes_of.hits,
+            "manifest_cache_misses": lambda: pulls.bytes_of.misses,
+            "blob_bytes_sent": lambda: pulls.counts.blob_bytes,
+            "uploads": lambda: uploads.counts.uploads,
+            "upload_bytes": lambda: uploads.counts.size_bytes,
+        }
         self._registry = RegistryDoor(
             authenticator=parts.authenticator,
             challenges=Challenges(boot.realm_of, boot.service),
             switches=parts.switches,
             pulls=pulls,
             pushes=Pushes(parts.database, parts.points, parts.clock, parts.switches),
-            uploads=Uploads(
-                parts.database,
-                parts.points,
-                parts.staging,
-                parts.blobs,
-                parts.clock,
-                parts.switches,
-                Limits(limits.blob_limit_bytes, limits.reserve_bytes),
-                boot.replica,
-                grace,
-            ),
+            uploads=uploads,
             deletions=Deletions(parts.database, parts.points, parts.clock, parts.switches),
             listings=Listings(parts.database, parts.points),
             blobs=parts.blobs,
@@ -360,10 +378,17 @@ class Application:
             boot.hosts,
             lambda: parts.switches().anonymous_access,
         )
-        self._open = OpenDoor(parts.health, parts.folder.tls / "ca.pem", boot.url)
+        self._open = OpenDoor(
+            parts.health,
+            parts.folder.tls / "ca.pem",
+            parts.folder.metrics,
+            boot.url,
+            [*LOOPBACK, *boot.settings.server.status_networks],
+        )
         self._api = make_rest(parts)
         background: Sequence[tuple[timedelta, Callable[[], Awaitable[None]]]] = (
             (_COUNTS_EVERY, pulls.write_counts),
+            (_COUNTS_EVERY, self._metrics.flush),
             (RELOAD_EVERY, parts.signer.reload),
             (SETTINGS_EVERY, parts.live.refresh),
             (HEARTBEAT, parts.replicas.beat),

@@ -130,6 +130,8 @@ class LogSettings(_Section):
 class Settings(_Section):
     """All of it. `data` is the folder that holds everything not in an external database."""
 
+    model_config = ConfigDict(validate_default=True)
+
     data: Path = Path("data")
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()

@@ -50,6 +50,7 @@ class ManifestBytes:
 class PullCounts:
     """Pulls since they were last written; a crash loses at most what one interval counted."""
 
+    blob_bytes: int = 0  # of blobs that clients were sent to, since this process began
     _counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, repository_id: str) -> None:

@@ -295,6 +295,10 @@ class RegistryDoor:
             ("etag", f'"{digest}"'),
             API_VERSION,
         ]
+        if _matches(request.headers("if-none-match"), f'"{digest}"'):
+            return Answer(304, [("etag", f'"{digest}"'), ("docker-content-digest", digest.text), API_VERSION])
+        if request.method == "GET":
+            self.pulls.counts.blob_bytes += found.size_bytes
         return Answer(200, headers, file=FileBody(local.path, local.accelerated, found.size_bytes))
 
     async def delete_blob(self, _request: Request, target: Target, caller: Caller) -> Answer:

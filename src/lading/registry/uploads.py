@@ -8,7 +8,7 @@ may have expired while the bytes came. Nothing is acknowledged before it is on t
 import re
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -103,6 +103,14 @@ class Begun:
     offset: int
 
 
+@dataclass
+class UploadCounts:
+    """What became blobs since this process began."""
+
+    uploads: int = 0
+    size_bytes: int = 0
+
+
 class Body:
     """A request's body: a file that nginx spooled, or a stream."""
 
@@ -138,6 +146,7 @@ class Uploads:
     limits: Limits
     replica: str  # begins every upload id, so that other replicas know whose it is
     grace: timedelta
+    counts: UploadCounts = field(default_factory=UploadCounts)
 
     # --- before the body -------------------------------------------------------------------------------------------
 
@@ -332,6 +341,8 @@ class Uploads:
             await self._keep(verdict, digest, path, size)
         finally:
             await self.staging.discard([*names, path.name])
+        self.counts.uploads += 1
+        self.counts.size_bytes += size
         return Stored(digest)
 
     async def _assembled(self, verdict: Verdict, digest: Digest, parts: list[Part]) -> tuple[Path, int]:

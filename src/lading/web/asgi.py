@@ -1,12 +1,9 @@
-"""ASGI on both sides: how an ASGI server's requests reach our doors, when no nginx stands in front; and how a door asks an
-ASGI application, which the REST APIs are. Source: ASGI specification 3.0, HTTP.
-"""
+"""How an ASGI server's requests reach our doors, when no nginx stands in front. Source: ASGI specification 3.0, HTTP."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import unquote
 
 from lading.web.exchange import Answer, Door, FileBody, Headers, Request, RequestCutError
 from lading.web.files import parse_range
@@ -14,12 +11,8 @@ from lading.web.files import parse_range
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CHUNK = 1024 * 1024
-
-
-# --- an ASGI server in front -----------------------------------------------------------------------------------------
 
 
 async def answer_asgi(door: Door, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,61 +88,3 @@ async def _send_file(answer: Answer, file: FileBody, request: Request, send: Sen
             await send({"type": "http.response.body", "body": chunk, "more_body": start < end})
     finally:
         os.close(descriptor)
-
-
-# --- an ASGI application behind --------------------------------------------------------------------------------------
-
-
-def asgi_door(app: AsgiApp) -> Door:
-    """A door that asks an ASGI application. Its answers are small and are collected whole; its bodies stream in."""
-
-    async def door(request: Request) -> Answer:
-        body = request.chunks()
-        answer = Answer(500)
-        parts: list[bytes] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            try:
-                chunk = await anext(body)
-            except StopAsyncIteration:
-                return {"type": "http.request", "body": b"", "more_body": False}
-            return {"type": "http.request", "body": chunk, "more_body": True}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-                answer.headers = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in message["headers"]]
-            elif message["type"] == "http.response.body":
-                parts.append(bytes(message.get("body", b"")))
-
-        await app(_asgi_scope(request), receive, send)
-        answer.body = b"".join(parts)
-        return answer
-
-    return door
-
-
-_PASSED_ON = (
-    "host", "authorization", "content-type", "content-length", "accept", "cookie", "user-agent", "x-csrf-token", "origin",
-)  # fmt: skip
-
-
-def _asgi_scope(request: Request) -> Scope:
-    headers = [
-        (name.encode("latin-1"), value.encode("latin-1")) for name in _PASSED_ON for value in request.headers(name)
-    ]
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": "https",
-        "path": unquote(request.path.decode("latin-1")),
-        "raw_path": request.path,
-        "query_string": request.query_string,
-        "root_path": "",
-        "headers": headers,
-        "client": (request.client, 0),
-        "server": None,
-        "state": {"request_id": request.request_id},
-    }
