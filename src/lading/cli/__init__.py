@@ -6,6 +6,7 @@ import typer
 
 from lading import __version__
 from lading.cli import admin, repo, tag, user
+from lading.cli.backup import backup, restore
 from lading.cli.content import gc, verify
 from lading.cli.login import login, logout
 from lading.cli.serve import serve
@@ -21,6 +22,8 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(gc)
 app.command()(verify)
+app.command()(backup)
+app.command()(restore)
 app.command()(login)
 app.command()(logout)
 app.add_typer(user.app, name="user")

@@ -66,7 +66,7 @@ class OpenDoor:
         """nginx's stub_status form, for when there is no nginx to ask: connections are not told apart from requests."""
         answered = requests_answered(self.metrics)
         counts = f"{answered} {answered} {answered}"
-        text = (
+        page = (
             f"Active connections: 1 \nserver accepts handled requests\n {counts} \nReading: 0 Writing: 1 Waiting: 0 \n"
         )
         return page.encode()

@@ -63,14 +63,14 @@ class Metrics:
 def exposition(folder: Path) -> bytes:
     """All processes' numbers in Prometheus' text form. Blocks a little."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # untyped upstream
     return generate_latest(registry)
 
 
 def requests_answered(folder: Path) -> int:
     """How many requests all processes have answered."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # untyped upstream
     return int(
         sum(
             sample.value
