@@ -50,7 +50,8 @@ class SignIn:
         return account
 
     async def _by_password(self, name: str, password: str) -> Account | None:
-        row = await self.database.points.first(store.ACCOUNT_BY_NAME, name=name)
+        # PostgreSQL takes no NUL in a text; such a name is nobody's.
+        row = None if "\0" in name else await self.database.points.first(store.ACCOUNT_BY_NAME, name=name)
         account = None if row is None else store.account_of(row)
         known = account.password_hash if account is not None else None
         identity, epoch = (account.id, account.epoch) if account is not None else ("", 0)

@@ -32,6 +32,7 @@ _HEADERS: Headers = [
     ("x-content-type-options", "nosniff"),
 ]
 _NOT_FOUND = 404
+_NUL = "NUL characters can't be kept: PostgreSQL has none in its texts"
 _WORDS = {_NOT_FOUND: "NOT_FOUND", 405: "NOT_ALLOWED", 406: "NOT_ACCEPTABLE"}
 
 
@@ -86,6 +87,8 @@ class ApiDoor:
 
     async def _answer(self, request: Request) -> Answer:
         path = _routed_path(request.path)
+        if b"%00" in request.query_string:
+            raise InvalidError(_NUL)
         principal = await self._principal(request)
         if request.method in {"GET", "HEAD", "OPTIONS"}:
             return await _asked(self._app, request, path, principal, b"")
@@ -96,6 +99,8 @@ class ApiDoor:
         if body and kind != "application/json":
             # Browsers send no JSON to strangers unasked, so this also keeps forged forms out.
             return error_answer(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json", request.request_id)
+        if b"\\u0000" in body:
+            raise InvalidError(_NUL)
         return await _asked(self._app, request, path, principal, body)
 
     async def _principal(self, request: Request) -> Principal:
