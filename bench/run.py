@@ -34,8 +34,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.registries import OCI_MANIFEST, Image, make_image  # noqa: E402 — the tests' images serve here, too
-from support.servers import Server, descendants  # noqa: E402
+from support.registries import OCI_MANIFEST, Image, make_image
+from support.servers import Server, descendants
 
 MIB = 1024 * 1024
 REPOSITORY = "admin/bench"
@@ -154,7 +154,9 @@ def start_static(folder: Path, ours: Server, blob: Path) -> Target:
     config = run / "nginx.conf"
     config.write_text(f"{head}\n{tls}\n{server}\n}}\n")
     log = (run / "log").open("wb")
-    process = subprocess.Popen(["/usr/sbin/nginx", "-e", "stderr", "-p", str(run), "-c", str(config)], stdout=log, stderr=log)
+    process = subprocess.Popen(
+        ["/usr/sbin/nginx", "-e", "stderr", "-p", str(run), "-c", str(config)], stdout=log, stderr=log
+    )
     wait_for(port)
     return Target("nginx", port, ours.authority, dict, lambda: [process.pid], process.terminate)
 
@@ -254,7 +256,8 @@ def curl_pull(target: Target, path: str, times: int, size: int) -> float:
     began = time.perf_counter()
     for _ in range(times):
         subprocess.run(
-            ["curl", "-sf", "--cacert", str(target.authority), "-o", "/dev/null", *headers, target.base + path], check=True
+            ["curl", "-sf", "--cacert", str(target.authority), "-o", "/dev/null", *headers, target.base + path],
+            check=True,
         )
     return times * size / (time.perf_counter() - began) / 1e6
 
@@ -396,7 +399,9 @@ class Bench:
                 for pid in self.ours.pids():
                     with contextlib.suppress(OSError):
                         if b"lading.edge.workers" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                            resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                            resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf(
+                                "SC_PAGE_SIZE"
+                            )
                             peak[0] = max(peak[0], resident)
 
         watcher = threading.Thread(target=watch)
@@ -462,9 +467,8 @@ def machine() -> str:
         with contextlib.suppress(OSError):
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             versions.append((ran.stdout + ran.stderr).strip().splitlines()[0])
-    return f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {platform.system()} {platform.release()}; " + "; ".join(
-        versions
-    )
+    cores = f"{os.cpu_count()} cores ({model[1] if model else platform.machine()})"
+    return f"{cores}, {platform.system()} {platform.release()}; {'; '.join(versions)}"
 
 
 def main() -> None:
