@@ -14,7 +14,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from cachetools import TTLCache
 
+from lading.core.errors import TooManyError
+
 _THREADS = 2
+_WAITING_LIMIT = 200  # checks at once; more are sent away, so that guessing can't make everyone wait
 _REMEMBERED = 4096
 _REMEMBERED_SECONDS = 300
 _PASSWORD_LIMIT = 1024  # characters; longer ones are refused before hashing
@@ -37,6 +40,7 @@ class Passwords:
             time_cost=parameters.iterations, memory_cost=parameters.memory_kib, parallelism=parameters.lanes
         )
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
+        self._waiting = 0
         self._secret = secrets.token_bytes(32)
         self._verified: TTLCache[bytes, bool] = TTLCache(_REMEMBERED, _REMEMBERED_SECONDS)
         # Checked for names that do not exist, so that they take as long as those that do.
@@ -51,12 +55,21 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._hasher.hash, password)
 
     async def verify(self, account_id: str, epoch: int, password_hash: str | None, password: str) -> bool:
-        """True when it is the account's password. `password_hash` is None for names that do not exist, or have none."""
+        """True when it is the account's password. `password_hash` is None for names that do not exist, or have none.
+
+        Errors: TooManyError while too many wait.
+        """
         remembered = hmac.digest(self._secret, f"{account_id}\0{epoch}\0{password_hash}\0{password}".encode(), "sha256")
         if password_hash is not None and remembered in self._verified:
             return True
         known = password_hash if password_hash is not None else self._nobody
-        matches = await asyncio.get_running_loop().run_in_executor(self._pool, self._matches, known, password)
+        if self._waiting >= _WAITING_LIMIT:
+            raise TooManyError("too many are signing in at once; try again in a moment", retry_after_seconds=2)
+        self._waiting += 1
+        try:
+            matches = await asyncio.get_running_loop().run_in_executor(self._pool, self._matches, known, password)
+        finally:
+            self._waiting -= 1
         if matches and password_hash is not None:
             self._verified[remembered] = True
             return True

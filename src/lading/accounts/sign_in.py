@@ -60,7 +60,7 @@ class SignIn:
         if known is not None and self.passwords.needs_rehash(known):
             fresh = await self.passwords.hash(password)
             async with self.database.write() as unit:
-                await store.change_account(unit, account.id, self.clock.now(), password_hash=fresh)
+                await store.replace_password_hash(unit, account.id, known, fresh)
         return account
 
     async def _by_token(self, secret: str) -> Account | None:

@@ -108,6 +108,15 @@ async def change_account(unit: AsyncConnection, account_id: str, now: datetime, 
     await unit.execute(update(accounts).where(accounts.c.id == account_id).values(updated_at=now, **values))
 
 
+async def replace_password_hash(unit: AsyncConnection, account_id: str, known: str, fresh: str) -> None:
+    """The same password, hashed by newer parameters; nothing happens when it was changed in between."""
+    await unit.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.password_hash == known)
+        .values(password_hash=fresh)
+    )
+
+
 async def set_password_hash(unit: AsyncConnection, account_id: str, password_hash: str, now: datetime) -> None:
     """The password is another: all that was issued on the old one dies with the epoch."""
     await unit.execute(
