@@ -6,6 +6,7 @@ with the body in a file. Each nginx location names its kind, and a path of anoth
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ log = structlog.get_logger()
 API_VERSION = ("docker-distribution-api-version", "registry/2.0")
 _JSON = ("content-type", "application/json")
 _MORE_TAGS = 100
+_REFUSED_QUALITY = re.compile(r"(?:^|;)\s*q=0(?:\.0*)?\s*(?:;|$)", re.ASCII)
 
 # Code, status. Source: OCI distribution spec 1.1, "Error codes"; Docker registry HTTP API v2 for the statuses.
 _STATUSES: Mapping[str, int] = {
@@ -484,7 +486,7 @@ def accepts(headers: list[str], media_type: str) -> bool:
             listed, _, parameters = item.partition(";")
             listed = listed.strip().lower()
             if listed in {media_type.lower(), "*/*", "application/*"}:
-                return "q=0" not in {part.strip().rstrip("0").rstrip(".") for part in parameters.split(";")}
+                return _REFUSED_QUALITY.search(parameters) is None
     return not any(header.strip() for header in headers)
 
 
