@@ -50,10 +50,11 @@ from lading.database import Database
 from lading.edge.lifeline import die_with_parent
 from lading.events import tables as events_tables
 from lading.jobs import tables as jobs_tables
+from lading.jobs.context import Handler, JobContext
+from lading.jobs.history import History
 from lading.jobs.jobs import Job
-from lading.jobs.queue import Queue
 from lading.jobs.schedules import Schedules
-from lading.jobs.worker import Handler, JobContext, Worker
+from lading.jobs.worker import Worker
 from lading.keys import tables as keys_tables
 from lading.keys.master import MasterKey
 from lading.keys.store import SecretStore
@@ -425,7 +426,6 @@ GARBAGE, HISTORY = "onlinegc", "job_history"
 def handlers(parts: Parts) -> dict[str, Handler]:
     """What the job worker can do, by action."""
     jobs = parts.boot.settings.jobs
-    queue = Queue(parts.database, parts.clock)
 
     async def collect(_job: Job, context: JobContext) -> None:
         async def progress(done: int, total: int, _what: str) -> None:
@@ -437,18 +437,15 @@ def handlers(parts: Parts) -> dict[str, Handler]:
             f"manifests, {collected.uploads} uploads, {collected.stray.count} stray files"
         )
 
-    async def trim(_job: Job, context: JobContext) -> None:
-        gone = await queue.trim(keep=jobs.history_keep, age=timedelta(days=jobs.history_days))
-        await context.log(f"dropped {gone} finished jobs")
-
-    return {GARBAGE: collect, HISTORY: trim}
+    history = History(parts.database, parts.clock, jobs.history_keep, timedelta(days=jobs.history_days))
+    return {GARBAGE: collect, HISTORY: history}
 
 
 async def run_jobs(boot: Boot) -> None:
     """Works on the queue until SIGTERM."""
     async with open_parts(boot) as parts:
         await _set_schedules(parts)
-        worker = Worker(parts.database, parts.clock, handlers(parts), f"{boot.replica}-{os.getpid()}")
+        worker = Worker(parts.database, parts.clock, handlers(parts), boot.replica)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
@@ -456,14 +453,13 @@ async def run_jobs(boot: Boot) -> None:
 
 
 async def _set_schedules(parts: Parts) -> None:
-    """The schedules that the settings name; one that has not changed keeps its next run."""
+    """The schedules that the settings name."""
     schedules = Schedules(parts.database, parts.clock)
-    known = {item.action: item.schedule for item in await schedules.list()}
     for action, wanted in ((GARBAGE, parts.boot.settings.garbage.schedule), (HISTORY, "@daily")):
-        if not wanted:
-            await schedules.delete(action)
-        elif known.get(action) != wanted:
+        if wanted:
             await schedules.put(action, wanted)
+        else:
+            await schedules.delete(action)
 
 
 async def run_worker(boot: Boot, listening: socket.socket) -> None:

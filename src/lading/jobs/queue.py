@@ -1,56 +1,52 @@
-"""The queue: submitting, looking at and cancelling jobs. Running them is worker.py's."""
+"""The queue, from the side of those who want work done: submitting, looking at and cancelling jobs."""
 
-import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.core.clock import Clock
+from lading.core.errors import UnavailableError
 from lading.database import Database
 from lading.jobs import store
-from lading.jobs.jobs import Job, JobRequest, JobUnknownError, LogLine, Status
+from lading.jobs.jobs import Job, JobRequest, JobUnknownError, LogLine
+
+LIST_LIMIT = 10_000
+_ATTEMPTS = 10
 
 
 async def submit(unit: AsyncConnection, request: JobRequest, now: datetime) -> str:
     """The id of the job, waiting, in the caller's unit of work; of an older waiting one with the same key."""
-    if request.unique_key is not None:
-        known = await store.find_waiting(unit, request.unique_key)
+    for _ in range(_ATTEMPTS):
+        job_id = str(uuid.uuid4())
+        if await store.add(unit, job_id, request, now):
+            return job_id
+        # One of the same key waited; it may have been claimed since, and then it no longer counts.
+        known = await store.find_waiting(unit, request.unique_key or "")
         if known is not None:
-            return known.id
-    job_id = str(uuid.uuid4())
-    await store.add(
-        unit,
-        id=job_id,
-        action=request.action,
-        parameters=json.dumps(dict(request.parameters)),
-        status=Status.WAITING.value,
-        priority=request.priority,
-        scheduled_at=request.scheduled_at or now,
-        created_at=now,
-        updated_at=now,
-        deadline_seconds=int(request.deadline.total_seconds()) if request.deadline is not None else 0,
-        retries_left=request.retries,
-        retries_total=request.retries,
-        unique_key=request.unique_key,
-    )
-    return job_id
+            return known
+    raise UnavailableError("jobs of the same key come and go too fast; try again in a moment")
+
+
+def _nobody() -> None: ...
 
 
 @dataclass(frozen=True)
 class Queue:
-    """The use cases of the queue."""
+    """The use cases of the queue. `wake` tells the worker of this process, if there is one, of a new job."""
 
     database: Database
     clock: Clock
+    wake: Callable[[], None] = _nobody
 
     async def submit(self, request: JobRequest) -> Job:
-        """The job, waiting."""
+        """The job, waiting; an older waiting one with the same key."""
         now = self.clock.now()
         async with self.database.write() as unit:
             job_id = await submit(unit, request, now)
+        self.wake()
         return await self.get(job_id)
 
     async def get(self, job_id: str) -> Job:
@@ -70,29 +66,26 @@ class Queue:
         start: int = 0,
         limit: int = 10,
     ) -> Sequence[Job]:
-        """Jobs, newest scheduled first."""
+        """Jobs, newest scheduled first; at most 10,000 at a time. Source: DTR reference 1.3."""
+        start, limit = max(start, 0), min(max(limit, 0), LIST_LIMIT)
         async with self.database.read() as connection:
             return await store.list_jobs(
                 connection, action=action, worker=worker, running=running, start=start, limit=limit
             )
 
-    async def log(self, job_id: str, *, start: int = 0, limit: int = 1000) -> Sequence[LogLine]:
-        """Lines of the job's log from `start` on; readable while it runs."""
+    async def log(self, job_id: str, *, start: int = 0, limit: int = LIST_LIMIT) -> Sequence[LogLine]:
+        """Lines of the job's log from `start` on; readable while it runs. Errors: JobUnknownError."""
+        await self.get(job_id)
         async with self.database.read() as connection:
-            return await store.list_log(connection, job_id, start=start, limit=limit)
+            return await store.list_log(connection, job_id, start=start, limit=min(max(limit, 0), LIST_LIMIT))
 
     async def cancel(self, job_id: str) -> None:
-        """A waiting job never runs; a running one is asked to stop. Errors: JobUnknownError."""
+        """A waiting job never runs; a running one is asked to stop; a finished one stays. Errors: JobUnknownError."""
         await self.get(job_id)
         async with self.database.write() as unit:
             await store.request_cancel(unit, job_id, self.clock.now())
 
     async def delete(self, job_id: str) -> None:
-        """The job and its log are gone; a running one finds its lease lost."""
+        """The job and its log are gone; if it was running, its worker stops it."""
         async with self.database.write() as unit:
             await store.delete_job(unit, job_id)
-
-    async def trim(self, *, keep: int, age: timedelta) -> int:
-        """How many finished jobs went: those older than `age`, and all but the newest `keep` of each action."""
-        async with self.database.write() as unit:
-            return await store.delete_history(unit, before=self.clock.now() - age, keep=keep)

@@ -1,16 +1,32 @@
-"""The queue's SQL: rows to values and back."""
+"""The SQL of jobs and their logs: rows to values and back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from lading.jobs.jobs import FINISHED, Job, LogLine, Status
-from lading.jobs.tables import job_logs, jobs, schedules, workers
+from lading.jobs.jobs import FINISHED, Claim, Job, JobRequest, LogLine, Status
+from lading.jobs.tables import IS_RUNNING, IS_WAITING, WAITING_ROWS, job_logs, jobs
+
+_MILLISECOND = timedelta(milliseconds=1)
+LOG_LIMIT = 5000  # lines of a log; two more tell that it is full, and how the job ended
+LINE_LIMIT = 4096  # characters of a line
+_FULL = "the log is full: what follows is left out"
+_OVERTAKEN = "a newer job of the same kind waits already, and does the work"
+
+
+def to_milliseconds(length: timedelta | None) -> int | None:
+    """How the tables keep a length of time; at least 1."""
+    return None if length is None else max(length // _MILLISECOND, 1)
+
+
+def to_length(milliseconds: int | None) -> timedelta | None:
+    return None if milliseconds is None else milliseconds * _MILLISECOND
 
 
 def _job(row: Row[Any]) -> Job:
@@ -19,14 +35,16 @@ def _job(row: Row[Any]) -> Job:
         action=row.action,
         parameters=json.loads(row.parameters),
         status=Status(row.status),
-        priority=row.priority,
+        priority=-row.rank,
         scheduled_at=row.scheduled_at,
         created_at=row.created_at,
         started_at=row.started_at,
         updated_at=row.updated_at,
-        deadline=timedelta(seconds=row.deadline_seconds) if row.deadline_seconds else None,
+        deadline=to_length(row.deadline_ms),
+        stop_timeout=to_length(row.stop_timeout_ms),
         retries_left=row.retries_left,
         retries_total=row.retries_total,
+        losses=row.losses,
         worker_id=row.worker_id or "",
         cancel_requested=bool(row.cancel_requested),
         progress_done=row.progress_done,
@@ -34,8 +52,29 @@ def _job(row: Row[Any]) -> Job:
     )
 
 
-async def add(unit: AsyncConnection, **values: object) -> None:
-    await unit.execute(insert(jobs).values(**values))
+async def add(unit: AsyncConnection, job_id: str, request: JobRequest, now: datetime) -> bool:
+    """The job waits; False when one of the same key did already."""
+    dialect = sqlite if unit.dialect.name == "sqlite" else postgresql
+    added = await unit.execute(
+        dialect.insert(jobs)
+        .values(
+            id=job_id,
+            action=request.action,
+            parameters=request.document,
+            status=Status.WAITING.value,
+            rank=-request.priority,
+            scheduled_at=request.scheduled_at or now,
+            created_at=now,
+            updated_at=now,
+            deadline_ms=to_milliseconds(request.deadline),
+            stop_timeout_ms=to_milliseconds(request.stop_timeout),
+            retries_left=request.retries,
+            retries_total=request.retries,
+            unique_key=request.unique_key,
+        )
+        .on_conflict_do_nothing(index_elements=["unique_key"], index_where=WAITING_ROWS)
+    )
+    return bool(added.rowcount)
 
 
 async def find(connection: AsyncConnection, job_id: str) -> Job | None:
@@ -43,150 +82,168 @@ async def find(connection: AsyncConnection, job_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
-async def find_waiting(connection: AsyncConnection, unique_key: str) -> Job | None:
-    """The waiting job of that key."""
-    wanted = select(jobs).where(jobs.c.status == Status.WAITING.value, jobs.c.unique_key == unique_key).limit(1)
-    row = (await connection.execute(wanted)).one_or_none()
-    return None if row is None else _job(row)
+async def find_waiting(connection: AsyncConnection, unique_key: str) -> str | None:
+    """The id of the waiting job of that key."""
+    found: str | None = await connection.scalar(select(jobs.c.id).where(IS_WAITING, jobs.c.unique_key == unique_key))
+    return found
 
 
 async def list_jobs(
-    connection: AsyncConnection,
-    *,
-    action: str | None,
-    worker: str | None,
-    running: bool | None,
-    start: int,
-    limit: int,
+    connection: AsyncConnection, *, action: str | None, worker: str | None, running: bool | None, start: int, limit: int
 ) -> list[Job]:
     """Jobs, newest scheduled first."""
-    wanted = select(jobs).order_by(jobs.c.scheduled_at.desc(), jobs.c.id).offset(start).limit(limit)
+    wanted = select(jobs).order_by(jobs.c.scheduled_at.desc(), jobs.c.id.desc()).offset(start).limit(limit)
     if action is not None:
         wanted = wanted.where(jobs.c.action == action)
     if worker is not None:
         wanted = wanted.where(jobs.c.worker_id == worker)
     if running is not None:
-        is_running = jobs.c.status == Status.RUNNING.value
-        wanted = wanted.where(is_running if running else ~is_running)
+        wanted = wanted.where(IS_RUNNING if running else ~IS_RUNNING)
     return [_job(row) for row in await connection.execute(wanted)]
 
 
-async def claim(unit: AsyncConnection, actions: Sequence[str], *, worker: str, lease: str, now: datetime) -> Job | None:
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+def _due(actions: Iterable[str], now: datetime) -> Select[str]:
+    return (
+        select(jobs.c.id)
+        .where(IS_WAITING, jobs.c.scheduled_at <= now, jobs.c.action.in_(sorted(actions)))
+        .order_by(jobs.c.rank, jobs.c.scheduled_at, jobs.c.id)
+        .limit(1)
+    )
+
+
+async def is_due(connection: AsyncConnection, actions: Iterable[str], now: datetime) -> bool:
+    """Whether `claim` would find one."""
+    return await connection.scalar(_due(actions, now)) is not None
+
+
+async def claim(unit: AsyncConnection, actions: Iterable[str], *, worker: str, lease: str, now: datetime) -> Job | None:
     """The next job that may run, now this worker's under a fresh lease; None when there is none.
 
     PostgreSQL skips rows that others are claiming; on SQLite the transaction is the lock.
     """
-    wanted = (
-        select(jobs.c.id)
-        .where(jobs.c.status == Status.WAITING.value, jobs.c.scheduled_at <= now, jobs.c.action.in_(actions))
-        .order_by(jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    job_id = await unit.scalar(wanted)
+    job_id = await unit.scalar(_due(actions, now).with_for_update(skip_locked=True))
     if job_id is None:
         return None
-    await unit.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id)
-        .values(
-            status=Status.RUNNING.value,
-            worker_id=worker,
-            lease=lease,
-            heartbeat_at=now,
-            started_at=now,
-            updated_at=now,
-            cancel_requested=False,
-            progress_done=0,
-            progress_total=0,
-        )
-    )
+    values = {"status": Status.RUNNING.value, "worker_id": worker, "lease": lease, "heartbeat_at": now}
+    again = {"started_at": now, "updated_at": now, "progress_done": 0, "progress_total": 0}
+    await unit.execute(update(jobs).where(jobs.c.id == job_id).values(**values, **again))
     return await find(unit, job_id)
 
 
-async def beat(unit: AsyncConnection, job_id: str, lease: str, now: datetime) -> bool | None:
-    """Whether cancelling was asked for; None when the lease was lost to another worker."""
-    kept = await unit.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.lease == lease, jobs.c.status == Status.RUNNING.value)
-        .values(heartbeat_at=now)
-    )
-    if not kept.rowcount:
-        return None
-    return bool(await unit.scalar(select(jobs.c.cancel_requested).where(jobs.c.id == job_id)))
+async def beat(unit: AsyncConnection, leases: Sequence[str], now: datetime) -> None:
+    """Those of the claims that still hold are alive at `now`."""
+    await unit.execute(update(jobs).where(IS_RUNNING, jobs.c.lease.in_(leases)).values(heartbeat_at=now))
 
 
-async def settle(unit: AsyncConnection, job_id: str, mine: str, /, **values: object) -> bool:
-    """Sets columns of a job whose lease is `mine` still; False when it is not."""
-    kept = await unit.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.lease == mine).values(**values))
-    return bool(kept.rowcount)
+async def list_held(connection: AsyncConnection, leases: Sequence[str]) -> Mapping[str, bool]:
+    """Those of the claims that still hold, and whether cancelling was asked for."""
+    held = select(jobs.c.lease, jobs.c.cancel_requested).where(IS_RUNNING, jobs.c.lease.in_(leases))
+    return {row.lease: bool(row.cancel_requested) for row in await connection.execute(held)}
 
 
-async def give_back(unit: AsyncConnection, job_id: str, worker: str, now: datetime) -> None:
-    """A job that the worker was running waits again."""
-    await unit.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.worker_id == worker, jobs.c.status == Status.RUNNING.value)
-        .values(status=Status.WAITING.value, lease=None, scheduled_at=now, updated_at=now)
-    )
+def _held(claim: Claim) -> ColumnElement[bool]:
+    return (jobs.c.id == claim.job.id) & (jobs.c.lease == claim.lease) & IS_RUNNING
 
 
-async def expired(connection: AsyncConnection, before: datetime) -> list[tuple[Job, str]]:
-    """Running jobs whose worker was silent since `before`, with their leases."""
-    wanted = select(jobs).where(jobs.c.status == Status.RUNNING.value, jobs.c.heartbeat_at < before)
-    return [(_job(row), row.lease) for row in await connection.execute(wanted)]
+async def put_progress(unit: AsyncConnection, claim: Claim, done: int, total: int) -> None:
+    await unit.execute(update(jobs).where(_held(claim)).values(progress_done=done, progress_total=total))
+
+
+async def _hold(unit: AsyncConnection, claim: Claim, *, silent_since: datetime | None = None) -> int | None:
+    """The lines of the job's log, its row locked until the unit ends; None when the claim was lost."""
+    wanted = select(jobs.c.log_lines).where(_held(claim)).with_for_update()
+    if silent_since is not None:
+        wanted = wanted.where(jobs.c.heartbeat_at < silent_since)
+    lines: int | None = await unit.scalar(wanted)
+    return lines
+
+
+async def end(
+    unit: AsyncConnection,
+    claim: Claim,
+    status: Status,
+    now: datetime,
+    *,
+    line: str | None,
+    silent_since: datetime | None = None,
+) -> bool:
+    """The job is over, `line` the last of its log; False, and nothing changed, when the claim was lost.
+
+    Likewise when it gave a sign of life after `silent_since`.
+    """
+    count = await _hold(unit, claim, silent_since=silent_since)
+    if count is None:
+        return False
+    await _append(unit, claim.job.id, count, [] if line is None else [line], now)
+    values = {"status": status.value, "lease": None, "heartbeat_at": None, "updated_at": now}
+    await unit.execute(update(jobs).where(jobs.c.id == claim.job.id).values(**values))
+    return True
+
+
+async def wait_again(
+    unit: AsyncConnection,
+    claim: Claim,
+    now: datetime,
+    *,
+    line: str,
+    silent_since: datetime | None = None,
+    **changes: object,
+) -> bool:
+    """The job waits again, with `changes`; False when the claim was lost, or gave a sign of life after `silent_since`.
+
+    It is canceled instead when that was asked for, or when another job of its key waits already.
+    """
+    count = await _hold(unit, claim, silent_since=silent_since)
+    if count is None:
+        return False
+    status = case((jobs.c.cancel_requested, Status.CANCELED.value), else_=Status.WAITING.value)
+    values = {"status": status, "lease": None, "heartbeat_at": None, "updated_at": now, **changes}
+    try:
+        async with unit.begin_nested():
+            await _append(unit, claim.job.id, count, [line], now)
+            await unit.execute(update(jobs).where(jobs.c.id == claim.job.id).values(**values))
+    except IntegrityError:
+        return await end(unit, claim, Status.CANCELED, now, line=_OVERTAKEN)
+    return True
+
+
+async def list_silent(connection: AsyncConnection, before: datetime, *, limit: int) -> list[Claim]:
+    """Claims that gave no sign of life since `before`, the longest silent first."""
+    silent = select(jobs).where(IS_RUNNING, jobs.c.heartbeat_at < before).order_by(jobs.c.heartbeat_at).limit(limit)
+    return [Claim(_job(row), row.lease) for row in await connection.execute(silent)]
 
 
 async def request_cancel(unit: AsyncConnection, job_id: str, now: datetime) -> None:
-    """A waiting job is cancelled; a running one's worker is asked to."""
+    """A waiting job is canceled; a running one's worker is asked to."""
+    status = case((jobs.c.status == Status.WAITING.value, Status.CANCELED.value), else_=jobs.c.status)
     await unit.execute(
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.status == Status.WAITING.value)
-        .values(status=Status.CANCELED.value, updated_at=now)
+        .where(jobs.c.id == job_id, jobs.c.status.in_([Status.WAITING.value, Status.RUNNING.value]))
+        .values(status=status, cancel_requested=True, updated_at=now)
     )
-    await unit.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.status == Status.RUNNING.value)
-        .values(cancel_requested=True, updated_at=now)
-    )
-
-
-async def delete_job(unit: AsyncConnection, job_id: str) -> None:
-    await unit.execute(delete(jobs).where(jobs.c.id == job_id))
-
-
-async def delete_history(unit: AsyncConnection, *, before: datetime, keep: int) -> int:
-    """Drops finished jobs older than `before`, and all but the newest `keep` of each action; how many."""
-    finished = [status.value for status in FINISHED]
-    ranked = (
-        select(
-            jobs.c.id,
-            func.row_number().over(partition_by=jobs.c.action, order_by=jobs.c.updated_at.desc()).label("rank"),
-        )
-        .where(jobs.c.status.in_(finished))
-        .subquery()
-    )
-    gone = await unit.execute(
-        delete(jobs).where(
-            jobs.c.status.in_(finished),
-            or_(jobs.c.updated_at < before, jobs.c.id.in_(select(ranked.c.id).where(ranked.c.rank > keep))),
-        )
-    )
-    return int(gone.rowcount)
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 
-async def add_log(unit: AsyncConnection, job_id: str, lines: Sequence[str], now: datetime, *, limit: int) -> None:
-    """Appends lines, as long as the log has fewer than `limit`."""
-    count = int(await unit.scalar(select(func.count()).select_from(job_logs).where(job_logs.c.job_id == job_id)) or 0)
-    rows = [
-        {"job_id": job_id, "line": count + number, "at": now, "data": data}
-        for number, data in enumerate(lines[: max(limit - count, 0)])
-    ]
+async def add_log(unit: AsyncConnection, claim: Claim, lines: Sequence[str], now: datetime) -> None:
+    """Appends the lines, while the claim holds and the log is not full."""
+    count = await _hold(unit, claim)
+    if count is None:
+        return
+    room = max(LOG_LIMIT - count, 0)
+    full = [_FULL] if len(lines) > room and count <= LOG_LIMIT else []
+    await _append(unit, claim.job.id, count, [*lines[:room], *full], now)
+
+
+async def _append(unit: AsyncConnection, job_id: str, count: int, lines: Sequence[str], now: datetime) -> None:
+    rows = [{"job_id": job_id, "line": count + number, "at": now, "data": data} for number, data in enumerate(lines)]
     if rows:
         await unit.execute(insert(job_logs), rows)
+        await unit.execute(update(jobs).where(jobs.c.id == job_id).values(log_lines=count + len(rows)))
 
 
 async def list_log(connection: AsyncConnection, job_id: str, *, start: int, limit: int) -> list[LogLine]:
@@ -199,48 +256,31 @@ async def list_log(connection: AsyncConnection, job_id: str, *, start: int, limi
     return [LogLine(*row) for row in await connection.execute(wanted)]
 
 
-# --- schedules -------------------------------------------------------------------------------------------------------
+# --- history ---------------------------------------------------------------------------------------------------------
 
 
-async def put_schedule(unit: AsyncConnection, **values: object) -> None:
-    """One schedule per action: a newer one replaces it."""
-    upsert = sqlite.insert if unit.dialect.name == "sqlite" else postgresql.insert
-    changes = {key: value for key, value in values.items() if key != "action"}
-    await unit.execute(
-        upsert(schedules).values(**values).on_conflict_do_update(index_elements=["action"], set_=changes)
+async def delete_job(unit: AsyncConnection, job_id: str) -> None:
+    await unit.execute(delete(jobs).where(jobs.c.id == job_id))
+
+
+async def list_history(
+    connection: AsyncConnection, *, before: datetime, keep: int, limit: int
+) -> list[tuple[str, int]]:
+    """Finished jobs older than `before`, or not among the newest `keep` of their action: ids, and lines of their logs."""
+    rank = func.row_number().over(partition_by=jobs.c.action, order_by=(jobs.c.updated_at.desc(), jobs.c.id))
+    finished = (
+        select(jobs.c.id, jobs.c.log_lines, jobs.c.updated_at, rank.label("rank"))
+        .where(jobs.c.status.in_([status.value for status in FINISHED]))
+        .subquery()
     )
-
-
-async def list_schedules(connection: AsyncConnection, *, due: datetime | None = None) -> Sequence[Any]:
-    """All schedules, or those that are due, in order of their actions."""
-    wanted = select(schedules).order_by(schedules.c.action)
-    if due is not None:
-        wanted = wanted.where(schedules.c.next_run_at <= due)
-    return (await connection.execute(wanted)).all()
-
-
-async def move_schedule(unit: AsyncConnection, action: str, *, expected: datetime, to: datetime) -> bool:
-    """The schedule's next run is `to`; False when another worker was faster (compare and set)."""
-    moved = await unit.execute(
-        update(schedules)
-        .where(and_(schedules.c.action == action, schedules.c.next_run_at == expected))
-        .values(next_run_at=to)
+    wanted = (
+        select(finished.c.id, finished.c.log_lines)
+        .where(or_(finished.c.updated_at < before, finished.c.rank > keep))
+        .limit(limit)
     )
-    return bool(moved.rowcount)
+    return [(row.id, row.log_lines) for row in await connection.execute(wanted)]
 
 
-async def delete_schedule(unit: AsyncConnection, action: str) -> None:
-    await unit.execute(delete(schedules).where(schedules.c.action == action))
-
-
-# --- workers ---------------------------------------------------------------------------------------------------------
-
-
-async def put_worker(unit: AsyncConnection, worker_id: str, *, status: str, capacity: str, now: datetime) -> None:
-    upsert = sqlite.insert if unit.dialect.name == "sqlite" else postgresql.insert
-    values = {"status": status, "heartbeat_at": now}
-    await unit.execute(
-        upsert(workers)
-        .values(id=worker_id, capacity=capacity, **values)
-        .on_conflict_do_update(index_elements=["id"], set_=values)
-    )
+async def delete_jobs(unit: AsyncConnection, job_ids: Sequence[str]) -> int:
+    """How many were deleted, their logs with them."""
+    return int((await unit.execute(delete(jobs).where(jobs.c.id.in_(job_ids)))).rowcount)

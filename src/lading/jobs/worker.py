@@ -1,70 +1,62 @@
-"""The worker: claims jobs, runs their handlers, keeps their heartbeats, and takes over what dead workers left.
+"""The worker: claims jobs within its capacity, runs their handlers, keeps the claims, and ends what shall end.
 
-A claim has a lease of its own. Whoever lost it (stopped for too long, thought dead) can no longer write a result.
+Rules: how a job ended is written under its claim's lease or not at all; a place stays taken until its handler has really
+ended; no failure of a handler or of the database ends the worker.
 """
 
 import asyncio
 import contextlib
-import json
-import secrets
-from collections.abc import Mapping
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
 from lading.core.clock import Clock
 from lading.core.errors import LadingError
 from lading.database import Database
-from lading.jobs import store
-from lading.jobs.jobs import Job, Status, backoff
+from lading.jobs.claims import Claims
+from lading.jobs.context import Handler, JobContext, Stop
+from lading.jobs.jobs import Claim
 from lading.jobs.schedules import Schedules
+from lading.jobs.workers import Workers
 
 log = structlog.get_logger()
 
-_LINE_LIMIT = 4096  # characters of a log line
-_LINES_LIMIT = 10_000  # lines of a log
+_UNEXPECTED = "unexpected failure; see the server's log"
+_LAST_SECONDS = 1.0  # what a cancelled handler gets when the worker itself ends
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How often the worker does what."""
 
-    poll: timedelta = timedelta(seconds=1)
+    poll: timedelta = timedelta(seconds=1)  # half of it to all of it, by chance
     heartbeat: timedelta = timedelta(seconds=5)
-    dead_after: timedelta = timedelta(seconds=30)
-    stop: timedelta = timedelta(seconds=10)
+    dead_after: timedelta = timedelta(seconds=30)  # other workers' jobs are taken over
+    stop: timedelta = timedelta(seconds=10)  # what a job gets to end in, unless it says otherwise
 
 
-class JobContext:
-    """What a handler may do besides its work."""
+@dataclass(eq=False, slots=True)
+class _Run:
+    """A claimed job, its handler running."""
 
-    def __init__(self, database: Database, clock: Clock, job_id: str, lease: str) -> None:
-        self._database = database
-        self._clock = clock
-        self._job_id = job_id
-        self._lease = lease
+    claim: Claim
+    context: JobContext
+    handler: asyncio.Task[None]
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def log(self, *lines: str) -> None:
-        """The lines are in the job's log, readable at once."""
-        cut = [line[:_LINE_LIMIT] for line in lines]
-        async with self._database.write(durable=False) as unit:
-            await store.add_log(unit, self._job_id, cut, self._clock.now(), limit=_LINES_LIMIT)
-
-    async def progress(self, done: int, total: int) -> None:
-        """How far the job is."""
-        async with self._database.write(durable=False) as unit:
-            await store.settle(unit, self._job_id, self._lease, progress_done=done, progress_total=total)
+    def stop(self, why: Stop) -> None:
+        """The handler is cancelled, once; the first reason counts."""
+        if self.context.stop is None:
+            self.context.stop = why
+            self.stopped.set()
+            self.handler.cancel()
 
 
-class Handler(Protocol):
-    """Does the work of one action. It may be run again after it was killed at any step, and must not mind."""
-
-    async def __call__(self, job: Job, context: JobContext, /) -> None: ...
-
-
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """Runs jobs until `stop`. `capacity` says how many of an action may run at once; 1 where it says nothing."""
 
@@ -74,144 +66,178 @@ class Worker:
     worker_id: str
     capacity: Mapping[str, int] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
-    _running: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict, init=False)
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._claims = Claims(self.database, self.clock, self.worker_id)
+        self._schedules = Schedules(self.database, self.clock)
+        self._workers = Workers(self.database, self.clock)
+        self._set_capacity: Mapping[str, int] = {}  # by an administrator; goes before `capacity`
+        self._runs: dict[_Run, asyncio.Task[None]] = {}
+        self._awake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
 
     async def run(self) -> None:
-        """Works until `stop` is called; then what runs is given back to the queue."""
-        schedules = Schedules(self.database, self.clock)
-        beating = asyncio.create_task(self._beat())
+        """Works until `stop` is called; then what runs gets its stop timeout, and is given back to the queue."""
+        background = [
+            asyncio.create_task(_again_and_again(self._beat, self.timing.heartbeat)),
+            asyncio.create_task(_again_and_again(self._watch, self.timing.poll)),
+        ]
         try:
             while not self._stopping.is_set():
-                try:
-                    await schedules.submit_due()
-                    while await self.run_one():
-                        pass
-                except LadingError as error:
-                    log.warning("the job worker waits", error=error.message)
+                self._awake.clear()
+                await _calmly(self._look_around)
+                pause = self.timing.poll.total_seconds() * random.uniform(0.5, 1)  # noqa: S311 — no secret
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), self.timing.poll.total_seconds())
+                    await asyncio.wait_for(self._awake.wait(), pause)
+            await self._drain()
         finally:
-            beating.cancel()
-            await self._give_back()
+            for task in (*background, *self._runs.values()):
+                task.cancel()
+            await asyncio.gather(*background, *self._runs.values(), return_exceptions=True)
+        await _calmly(lambda: self._workers.beat(self.worker_id, status="stopped"))
 
     def stop(self) -> None:
-        """`run` returns soon."""
+        """`run` returns soon; asked twice, at once."""
+        if self._stopping.is_set():
+            self._hurrying.set()
         self._stopping.set()
+        self._awake.set()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._awake.set()
 
     async def run_one(self) -> bool:
         """True when a job was claimed and started."""
-        counts = dict.fromkeys(self.handlers, 0)
-        for action, _ in self._running.values():
-            counts[action] += 1
-        free = [action for action, count in counts.items() if count < self.capacity.get(action, 1)]
-        if not free:
+        taken = Counter(run.claim.job.action for run in self._runs)
+        capacity = {**self.capacity, **self._set_capacity}
+        claim = await self._claims.claim([name for name in self.handlers if taken[name] < capacity.get(name, 1)])
+        if claim is None:
             return False
-        lease = secrets.token_hex(16)
-        async with self.database.read() as connection:  # a look first: an idle worker should not take the write lock
-            waiting = await store.list_jobs(connection, action=None, worker=None, running=False, start=0, limit=1)
-        if not waiting:
-            return False
-        async with self.database.write() as unit:
-            job = await store.claim(unit, free, worker=self.worker_id, lease=lease, now=self.clock.now())
-        if job is None:
-            return False
-        task = asyncio.create_task(self._work(job, lease))
-        self._running[job.id] = (job.action, task)
-        task.add_done_callback(lambda _: self._running.pop(job.id, None))
+        context = JobContext(self._claims, claim)
+        handler = asyncio.create_task(self.handlers[claim.job.action](claim.job, context))
+        handler.add_done_callback(_error)  # looked at, even if nobody waits for it any more
+        run = _Run(claim, context, handler)
+        self._runs[run] = asyncio.create_task(self._see_through(run))
+        self._runs[run].add_done_callback(lambda _: self._forget(run))
         return True
 
     async def wait(self) -> None:
         """Returns when all that runs has ended."""
-        await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+        await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
-    async def _work(self, job: Job, lease: str) -> None:
-        context = JobContext(self.database, self.clock, job.id, lease)
-        handler = asyncio.ensure_future(self.handlers[job.action](job, context))
-        pulse = asyncio.create_task(self._pulse(job.id, lease, handler))
+    def _forget(self, run: _Run) -> None:
+        del self._runs[run]
+        self._awake.set()
+
+    async def _look_around(self) -> None:
+        await self._schedules.submit_due()
+        while not self._stopping.is_set() and await self.run_one():
+            pass
+
+    # --- one run ---
+
+    async def _see_through(self, run: _Run) -> None:
+        """The handler has ended, and how is written; or it does not listen, and was left to itself until it does."""
+        job = run.claim.job
+        deadline = None if job.deadline is None else job.deadline.total_seconds()
+        stopped = asyncio.create_task(run.stopped.wait())
         try:
-            async with asyncio.timeout(job.deadline.total_seconds() if job.deadline is not None else None):
-                await handler
-        except TimeoutError:
-            await self._fail(job, lease, context, f"the deadline of {job.deadline} has passed")
-        except asyncio.CancelledError:
-            if self._stopping.is_set():
-                raise
-            await self._cancelled(job, lease, context)
-        except LadingError as error:
-            await self._fail(job, lease, context, error.message)
-        except Exception:
-            log.exception("a job failed", job=job.id, action=job.action)
-            await self._fail(job, lease, context, "unexpected failure; see the server's log")
-        else:
-            await self._settle(job, lease, Status.DONE)
+            await asyncio.wait([run.handler, stopped], timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            if not run.handler.done():
+                run.stop(Stop.DEADLINE)  # unless it was stopped for another reason
+                seconds = self._stop_seconds(run) if run.context.stop is not Stop.SHUTDOWN else _LAST_SECONDS
+                await asyncio.wait([run.handler], timeout=seconds)
+            await self._write_end(run)
+            if not run.handler.done():
+                log.warning("a job's handler does not end when told to", job=job.id, action=job.action)
+                await asyncio.wait([run.handler])
         finally:
-            pulse.cancel()
+            stopped.cancel()
+            run.handler.cancel()
 
-    async def _pulse(self, job_id: str, lease: str, handler: "asyncio.Future[None]") -> None:
-        """Keeps the claim, and ends the handler when the claim is lost or cancelling was asked for."""
-        while True:
-            await asyncio.sleep(self.timing.heartbeat.total_seconds())
-            try:
-                async with self.database.write(durable=False) as unit:
-                    cancel = await store.beat(unit, job_id, lease, self.clock.now())
-            except LadingError:
-                continue  # the database is away for a moment; others take over if it is for long
-            if cancel or cancel is None:
-                handler.cancel()
+    def _stop_seconds(self, run: _Run) -> float:
+        return (run.claim.job.stop_timeout or self.timing.stop).total_seconds()
+
+    async def _write_end(self, run: _Run) -> None:
+        """Tries as long as the database is away: a job that is done is not run again for that."""
+        while not await _calmly(lambda: self._end(run)):
+            if self._stopping.is_set():
                 return
+            await asyncio.sleep(self.timing.poll.total_seconds())
 
-    async def _settle(self, job: Job, lease: str, status: Status) -> None:
-        async with self.database.write() as unit:
-            await store.settle(unit, job.id, lease, status=status.value, lease=None, updated_at=self.clock.now())
+    async def _end(self, run: _Run) -> None:
+        claim, why = run.claim, run.context.stop
+        error = _error(run.handler)
+        if error is None:
+            held = await self._claims.finish(claim)
+        elif why is Stop.CANCELED:
+            held = await self._claims.cancel(claim, why.value)
+        elif why is Stop.DEADLINE:
+            held = await self._claims.fail(claim, f"{why.value} of {claim.job.deadline}")
+        elif why is Stop.SHUTDOWN:
+            held = await self._claims.give_back(claim)
+        elif why is Stop.LOST:
+            held = False
+        elif isinstance(error, LadingError):
+            held = await self._claims.fail(claim, error.message)
+        else:
+            log.error("a job failed", job=claim.job.id, action=claim.job.action, exc_info=error)
+            held = await self._claims.fail(claim, _UNEXPECTED)
+        if not held:
+            log.warning("a job was lost before it ended", job=claim.job.id, action=claim.job.action)
 
-    async def _cancelled(self, job: Job, lease: str, context: JobContext) -> None:
-        with contextlib.suppress(LadingError):
-            await context.log("canceled")
-            await self._settle(job, lease, Status.CANCELED)
-
-    async def _fail(self, job: Job, lease: str, context: JobContext, why: str) -> None:
-        now = self.clock.now()
-        with contextlib.suppress(LadingError):
-            await context.log(why)
-        values: dict[str, object] = {"status": Status.ERRORED.value}
-        if job.retries_left:
-            again = now + backoff(job.retries_total - job.retries_left + 1)
-            values = {"status": Status.WAITING.value, "retries_left": job.retries_left - 1, "scheduled_at": again}
-        async with self.database.write() as unit:
-            await store.settle(unit, job.id, lease, lease=None, updated_at=now, **values)
-
-    async def _give_back(self) -> None:
-        """What still runs after the stop time waits again, at no cost of a retry."""
-        if self._running:
-            await asyncio.wait([task for _, task in self._running.values()], timeout=self.timing.stop.total_seconds())
-        left = list(self._running.items())
-        for _, (_, task) in left:
-            task.cancel()
-        await asyncio.gather(*(task for _, (_, task) in left), return_exceptions=True)
-        for job_id, _ in left:
-            async with self.database.write() as unit:
-                await store.give_back(unit, job_id, self.worker_id, self.clock.now())
+    # --- all runs ---
 
     async def _beat(self) -> None:
-        """Tells that this worker lives, and takes from dead ones what they were running."""
-        while True:
-            with contextlib.suppress(LadingError):
-                now = self.clock.now()
-                async with self.database.write(durable=False) as unit:
-                    capacity = json.dumps(dict(self.capacity))
-                    await store.put_worker(unit, self.worker_id, status="running", capacity=capacity, now=now)
-                await self.take_over()
-            await asyncio.sleep(self.timing.heartbeat.total_seconds())
+        self._set_capacity = await self._workers.beat(self.worker_id)
+        await self._claims.beat([run.claim for run in self._runs])
+        if await self._claims.take_over(self.timing.dead_after):
+            self.wake()
 
-    async def take_over(self) -> int:
-        """How many jobs of silent workers wait again."""
-        now = self.clock.now()
-        async with self.database.read() as connection:
-            silent = await store.expired(connection, now - self.timing.dead_after)
-        taken = 0
-        for job, lease in silent:
-            async with self.database.write() as unit:
-                values = {"status": Status.WAITING.value, "lease": None, "scheduled_at": now, "updated_at": now}
-                taken += await store.settle(unit, job.id, lease, **values)
-        return taken
+    async def _watch(self) -> None:
+        """Ends handlers whose claim is lost, or whose job shall be canceled."""
+        runs = list(self._runs)
+        held = await self._claims.list_held([run.claim for run in runs])
+        for run in runs:
+            cancel = held.get(run.claim.lease)
+            if cancel is None or cancel:
+                run.stop(Stop.LOST if cancel is None else Stop.CANCELED)
+
+    async def _drain(self) -> None:
+        """What still runs after its stop timeout waits again, at no cost of a retry."""
+        hurrying = asyncio.create_task(self._hurrying.wait())
+        await asyncio.gather(*(self._let_end(run, task, hurrying) for run, task in list(self._runs.items())))
+        hurrying.cancel()
+
+    async def _let_end(self, run: _Run, task: asyncio.Task[None], hurrying: asyncio.Task[bool]) -> None:
+        await asyncio.wait([task, hurrying], timeout=self._stop_seconds(run), return_when=asyncio.FIRST_COMPLETED)
+        run.stop(Stop.SHUTDOWN)
+        await asyncio.wait([task], timeout=2 * _LAST_SECONDS)
+
+
+def _error(handler: asyncio.Task[None]) -> BaseException | None:
+    """What the handler ended with; None when its work is done."""
+    if not handler.done() or handler.cancelled():
+        return asyncio.CancelledError()
+    return handler.exception()
+
+
+async def _calmly(call: Callable[[], Awaitable[object]]) -> bool:
+    """Whether the call went well; if not, the log tells why."""
+    try:
+        await call()
+    except LadingError as error:
+        log.warning("the job worker tries again", error=error.message)
+    except Exception:
+        log.exception("the job worker tries again")
+    else:
+        return True
+    return False
+
+
+async def _again_and_again(call: Callable[[], Awaitable[object]], every: timedelta) -> None:
+    while True:
+        await _calmly(call)
+        await asyncio.sleep(every.total_seconds())

@@ -60,29 +60,54 @@ def upgrade() -> None:
         "jobs",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
-        sa.Column("parameters", sa.String(), server_default="{}", nullable=False),
+        sa.Column("parameters", sa.String(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("scheduled_at", Moment(), nullable=False),
         sa.Column("created_at", Moment(), nullable=False),
         sa.Column("started_at", Moment(), nullable=True),
         sa.Column("updated_at", Moment(), nullable=False),
-        sa.Column("deadline_seconds", sa.Integer(), nullable=False),
-        sa.Column("stop_timeout_seconds", sa.Integer(), nullable=False),
+        sa.Column("deadline_ms", sa.BigInteger(), nullable=True),
+        sa.Column("stop_timeout_ms", sa.BigInteger(), nullable=True),
         sa.Column("retries_left", sa.Integer(), nullable=False),
         sa.Column("retries_total", sa.Integer(), nullable=False),
-        sa.Column("retry_from", sa.String(length=36), nullable=True),
+        sa.Column("losses", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.String(length=64), nullable=True),
         sa.Column("lease", sa.String(length=36), nullable=True),
         sa.Column("heartbeat_at", Moment(), nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
         sa.Column("progress_done", sa.BigInteger(), nullable=False),
         sa.Column("progress_total", sa.BigInteger(), nullable=False),
+        sa.Column("log_lines", sa.Integer(), nullable=False),
         sa.Column("unique_key", sa.String(length=128), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
-    op.create_index("ix_jobs_action_scheduled_at", "jobs", ["action", "scheduled_at"], unique=False)
-    op.create_index("ix_jobs_status_scheduled_at", "jobs", ["status", "scheduled_at"], unique=False)
+    op.create_index("ix_jobs_action_scheduled_at", "jobs", ["action", "scheduled_at", "id"], unique=False)
+    op.create_index(
+        "ix_jobs_running",
+        "jobs",
+        ["heartbeat_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'running'"),
+        postgresql_where=sa.text("status = 'running'"),
+    )
+    op.create_index("ix_jobs_scheduled_at", "jobs", ["scheduled_at", "id"], unique=False)
+    op.create_index(
+        "ix_jobs_waiting",
+        "jobs",
+        ["rank", "scheduled_at", "id", "action"],
+        unique=False,
+        sqlite_where=sa.text("status = 'waiting'"),
+        postgresql_where=sa.text("status = 'waiting'"),
+    )
+    op.create_index(
+        "uq_jobs_unique_key",
+        "jobs",
+        ["unique_key"],
+        unique=True,
+        sqlite_where=sa.text("status = 'waiting'"),
+        postgresql_where=sa.text("status = 'waiting'"),
+    )
     op.create_table(
         "manifest_contents",
         sa.Column("digest", sa.String(length=136), nullable=False),
@@ -126,9 +151,9 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("schedule", sa.String(length=128), nullable=False),
-        sa.Column("parameters", sa.String(), server_default="{}", nullable=False),
-        sa.Column("deadline_seconds", sa.Integer(), nullable=False),
-        sa.Column("stop_timeout_seconds", sa.Integer(), nullable=False),
+        sa.Column("parameters", sa.String(), nullable=False),
+        sa.Column("deadline_ms", sa.BigInteger(), nullable=True),
+        sa.Column("stop_timeout_ms", sa.BigInteger(), nullable=True),
         sa.Column("retries", sa.Integer(), nullable=False),
         sa.Column("next_run_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("action", name=op.f("pk_schedules")),
@@ -157,7 +182,7 @@ def upgrade() -> None:
         "workers",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("capacity", sa.String(), server_default="{}", nullable=False),
+        sa.Column("capacity", sa.String(), nullable=False),
         sa.Column("heartbeat_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
     )
