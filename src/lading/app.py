@@ -45,6 +45,7 @@ from lading.cluster.replicas import HEARTBEAT, Replicas
 from lading.cluster.routes import LOOPBACK, OpenDoor
 from lading.cluster.site import SETTINGS_EVERY, LiveSettings, SiteSettings
 from lading.core.clock import SystemClock
+from lading.core.errors import SettingsError
 from lading.core.folders import DataFolder
 from lading.database import Database
 from lading.edge.lifeline import die_with_parent
@@ -57,6 +58,7 @@ from lading.jobs.schedules import Schedules
 from lading.jobs.worker import Worker
 from lading.keys import tables as keys_tables
 from lading.keys.master import MasterKey
+from lading.keys.server_certificate import OwnFiles, ServerCertificates
 from lading.keys.store import SecretStore
 from lading.keys.token_signing import RELOAD_EVERY, TokenSigner
 from lading.registry import api as registry_api
@@ -175,6 +177,18 @@ def make_passwords(settings: Settings) -> Passwords:
     """argon2id by the settings."""
     section = settings.passwords
     return Passwords(HashParameters(section.memory_kib, section.iterations, section.lanes))
+
+
+def make_certificates(
+    settings: Settings, folder: DataFolder, database: Database, secrets: SecretStore
+) -> ServerCertificates:
+    """Which certificate the server shows, by the settings. Errors: SettingsError."""
+    tls = settings.tls
+    if (tls.certificate is None) != (tls.key is None):
+        raise SettingsError("tls.certificate and tls.key go together: give both, or none")
+    own = OwnFiles(tls.certificate, tls.key) if tls.certificate is not None and tls.key is not None else None
+    life, renew_before = timedelta(days=tls.days), timedelta(days=tls.renew_days)
+    return ServerCertificates(database, secrets, folder, settings.host_names, life, renew_before, own)
 
 
 def load_master_key(folder: DataFolder, *, may_create: bool) -> MasterKey:

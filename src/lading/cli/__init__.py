@@ -5,11 +5,12 @@ import sys
 import typer
 
 from lading import __version__
-from lading.cli import admin, repo, tag, user
+from lading.cli import admin, certificate, repo, tag, user
 from lading.cli.backup import backup, restore
 from lading.cli.content import gc, verify
 from lading.cli.login import login, logout
 from lading.cli.serve import serve
+from lading.cli.trust_host import trust_host
 from lading.core.errors import LadingError, SettingsError
 
 app = typer.Typer(
@@ -26,10 +27,13 @@ app.command()(backup)
 app.command()(restore)
 app.command()(login)
 app.command()(logout)
+app.command()(trust_host)
 app.add_typer(user.app, name="user")
 app.add_typer(repo.app, name="repo")
 app.add_typer(tag.app, name="tag")
 app.add_typer(admin.app, name="admin")
+app.add_typer(certificate.app, name="certificate")
+app.add_typer(certificate.keys, name="keys")
 
 
 @app.command()

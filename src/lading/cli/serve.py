@@ -8,7 +8,6 @@ import pwd
 import signal
 import ssl
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from lading import logs
-from lading.app import Boot, load_master_key, make_passwords
+from lading.app import Boot, load_master_key, make_certificates, make_passwords
 from lading.cli.local import load_settings
 from lading.cluster.first_start import ADMIN, FirstStart, first_start, replica_id
 from lading.core.clock import SystemClock
@@ -30,7 +29,6 @@ from lading.edge.nginx import NginxUnusableError, command, find_nginx, write_con
 from lading.edge.plan import EdgePlan
 from lading.edge.supervisor import Child, Supervisor, check_port, end_leftovers, listen, take_server_lock
 from lading.edge.workers import WorkersPlan
-from lading.keys.server_certificate import OwnFiles, ServerCertificates
 from lading.keys.store import SecretStore
 from lading.settings import Settings
 
@@ -98,7 +96,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
         made = await first_start(
             database, secrets, name=names[0], password=password, hash_password=passwords.hash_now, clock=clock
         )
-        certificates = _certificates(settings, folder, database, secrets)
+        certificates = make_certificates(settings, folder, database, secrets)
         await certificates.refresh(clock.now())
         write_durably(folder.boot, boot.text().encode())
         supervisor = Supervisor(_children(plan, folder), folder=folder, drain_seconds=plan.drain_seconds)
@@ -173,24 +171,6 @@ def _given_password() -> str | None:
         return Path(file).read_text().rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"can't read LADING_ADMIN_PASSWORD_FILE {file}: {error.strerror}") from error
-
-
-def _certificates(
-    settings: Settings, folder: DataFolder, database: Database, secrets: SecretStore
-) -> ServerCertificates:
-    tls = settings.tls
-    if (tls.certificate is None) != (tls.key is None):
-        raise SettingsError("tls.certificate and tls.key go together: give both, or none")
-    own = OwnFiles(tls.certificate, tls.key) if tls.certificate is not None and tls.key is not None else None
-    return ServerCertificates(
-        database,
-        secrets,
-        folder,
-        settings.host_names,
-        timedelta(days=tls.days),
-        timedelta(days=tls.renew_days),
-        own,
-    )
 
 
 def _children(plan: EdgePlan, folder: DataFolder) -> list[Child]:

@@ -68,7 +68,7 @@ class ServerCertificates:
     async def refresh(self, now: datetime) -> bool:
         """`tls/` holds the certificate to show now; True when it held another before. Errors: CertificateInvalidError."""
         authority = await self.authority()
-        pair = await self._choose(authority, now)
+        pair = await self.current(authority, now)
         wanted = {
             "ca.pem": authority.pair.certificate,
             "key.pem": pair.key,
@@ -106,7 +106,8 @@ class ServerCertificates:
         async with self.database.write() as unit:
             await self.store.deactivate(unit, _INSTALLED)
 
-    async def _choose(self, authority: Authority, now: datetime) -> KeyPair:
+    async def current(self, authority: Authority, now: datetime) -> KeyPair:
+        """The pair to show now; made when it is needed. Errors: CertificateInvalidError."""
         if self.own is not None:
             pair = _read_own(self.own)
             check_pair(pair, now)
