@@ -16,7 +16,7 @@ from lading.registry.manifests import parse_manifest
 
 
 def described(
-    data: bytes = b"{}", media_type: str = "application/vnd.oci.image.config.v1+json", **more: Any
+    content: bytes = b"{}", /, media_type: str = "application/vnd.oci.image.config.v1+json", **more: Any
 ) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content), **more}
 

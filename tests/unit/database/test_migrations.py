@@ -1,0 +1,27 @@
+"""The migrations make exactly the rooms' tables, on each kind of database."""
+
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+
+from lading.app import ROOM_TABLES
+from lading.database import Database, metadata
+
+
+def difference(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, metadata))
+
+
+async def test_the_migrations_make_the_tables_that_the_rooms_name(database: Database) -> None:
+    async with database.read() as connection:
+        assert await connection.run_sync(difference) == []
+
+
+async def test_every_table_belongs_to_a_room(database: Database) -> None:
+    rooms = {name for room in ROOM_TABLES for name in vars(room)}
+    async with database.read() as connection:
+        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    assert set(tables) - {"alembic_version", "locks"} <= rooms
