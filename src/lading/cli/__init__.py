@@ -1,39 +1,68 @@
-"""The command `lading`: one file per group of commands."""
+"""The command `lading`: one file per group of commands, imported when it is called: the server takes a second to import."""
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from lading import __version__
-from lading.cli import admin, certificate, repo, tag, user
-from lading.cli.backup import backup, restore
-from lading.cli.content import gc, verify
-from lading.cli.login import login, logout
-from lading.cli.serve import serve
-from lading.cli.trust_host import trust_host
 from lading.core.errors import LadingError, SettingsError
+
+COMMANDS = {
+    "serve": "serve:serve",
+    "gc": "content:gc",
+    "verify": "content:verify",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
+    "login": "login:login",
+    "logout": "login:logout",
+    "user": "user:app",
+    "repo": "repo:app",
+    "tag": "tag:app",
+    "admin": "admin:app",
+    "trust-host": "trust_host:trust_host",
+    "certificate": "certificate:app",
+    "keys": "certificate:keys",
+}
+"""Each command: the file of this folder, and the function, or group of functions, in it."""
+
+
+class _Commands(TyperGroup):
+    """The commands above, beside those that Typer knows."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        where = COMMANDS.get(cmd_name)
+        if where is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = where.partition(":")
+        found: typer.Typer | Callable[..., None] = getattr(import_module(f"lading.cli.{module}"), attribute)
+        group = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+        if isinstance(found, typer.Typer):
+            group.add_typer(found, name=cmd_name)
+        else:
+            group.command(cmd_name)(found)
+        return typer.main.get_group(group).commands[cmd_name]
+
 
 app = typer.Typer(
     name="lading",
+    cls=_Commands,
     help="A trusted registry for container images.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-app.command()(serve)
-app.command()(gc)
-app.command()(verify)
-app.command()(backup)
-app.command()(restore)
-app.command()(login)
-app.command()(logout)
-app.command()(trust_host)
-app.add_typer(user.app, name="user")
-app.add_typer(repo.app, name="repo")
-app.add_typer(tag.app, name="tag")
-app.add_typer(admin.app, name="admin")
-app.add_typer(certificate.app, name="certificate")
-app.add_typer(certificate.keys, name="keys")
+
+
+@app.callback()
+def lading() -> None:
+    """A trusted registry for container images."""
 
 
 @app.command()

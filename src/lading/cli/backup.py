@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from lading import __version__
-from lading.cli.local import Config, Data, console, load_settings
+from lading.cli.local import Config, Data, load_settings
+from lading.cli.output import console
 from lading.cluster.backup import Progress, make_backup, restore_backup
 from lading.core.clock import SystemClock
 from lading.core.errors import SettingsError

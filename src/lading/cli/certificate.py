@@ -8,7 +8,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from lading.app import Parts, make_certificates
-from lading.cli.local import Config, Data, console, run_local
+from lading.cli.local import Config, Data, run_local
+from lading.cli.output import console
 from lading.core.errors import SettingsError
 from lading.keys.authority import KeyPair, names_of
 from lading.keys.server_certificate import ServerCertificates

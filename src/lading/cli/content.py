@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table
 
 from lading.app import Parts
-from lading.cli.local import Config, Data, Json, console, in_bytes, run_local, with_progress
+from lading.cli.local import Config, Data, run_local, with_progress
+from lading.cli.output import Json, console, in_bytes
 from lading.core.clock import rfc3339
 from lading.registry.garbage import Collected, Outlook
 from lading.registry.verification import Verified

@@ -19,9 +19,7 @@ from lading.settings import Settings
 
 Data = Annotated[Path | None, typer.Option("--data", help="The data folder; ./data when not given.")]
 Config = Annotated[Path | None, typer.Option("--config", help="The settings file, lading.toml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-console = Console(highlight=False, soft_wrap=True, emoji=False)
 _Result = TypeVar("_Result")
 
 
@@ -69,13 +67,3 @@ async def with_progress(title: str, work: Callable[[Told], Awaitable[_Result]]) 
             bar.update(task, completed=done, total=total or None, description=f"{title}: {what}")
 
         return await work(told)
-
-
-def in_bytes(size: int) -> str:
-    """A size for people: `1.5 GiB`."""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":  # noqa: PLR2004 — the next unit
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError("the last unit takes all")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lading.cli.local import console
+from lading.cli.output import console
 from lading.cli.remote import (
     Api,
     Authority,

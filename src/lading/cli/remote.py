@@ -18,8 +18,6 @@ import httpx
 import typer
 
 from lading.access import Principal
-from lading.app import Parts, make_rest
-from lading.cli.local import run_local
 from lading.core.errors import Kind, LadingError, SettingsError
 from lading.core.folders import write_durably
 from lading.core.names import RepositoryName
@@ -114,14 +112,7 @@ def run_api(
     `password` or `token` is given when the command knows it already. Errors: SettingsError, RemoteError.
     """
     if target.data is not None:
-
-        async def here(parts: Parts) -> _Result:
-            transport = DoorTransport(make_rest(parts, everyone=_OPERATOR))
-            async with httpx.AsyncClient(transport=transport, base_url="https://localhost") as client:
-                return await work(Api(client))
-
-        return run_local(target.data, None, here)
-
+        return _run_here(target.data, work)
     kept = kept_logins()
     url = server_url(target.url or kept.get("current") or "")
     login = kept.get("servers", {}).get(url, {})
@@ -135,6 +126,19 @@ def run_api(
             return await work(Api(client, target.username or login.get("username", "")))
 
     return asyncio.run(there())
+
+
+def _run_here(data: Path, work: Callable[[Api], Awaitable[_Result]]) -> _Result:
+    # The whole server takes a second to import, and most commands only talk to one.
+    from lading.app import Parts, make_rest  # noqa: PLC0415 — see above
+    from lading.cli.local import run_local  # noqa: PLC0415 — see above
+
+    async def here(parts: Parts) -> _Result:
+        transport = DoorTransport(make_rest(parts, everyone=_OPERATOR))
+        async with httpx.AsyncClient(transport=transport, base_url="https://localhost") as client:
+            return await work(Api(client))
+
+    return run_local(data, None, here)
 
 
 def _credentials(

@@ -7,7 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from lading.cli.local import Json, console, in_bytes
+from lading.cli.output import Json, console, in_bytes
 from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, repository_path, run_api
 from lading.core.errors import SettingsError
 from lading.core.names import Tag

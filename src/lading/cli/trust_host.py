@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from lading.cli.local import console
+from lading.cli.output import console
 from lading.core.errors import InvalidError, SettingsError, UnavailableError
 from lading.core.folders import write_durably
 

@@ -7,8 +7,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from lading.cli.local import Json, console
 from lading.cli.login import PasswordStdin, read_password
+from lading.cli.output import Json, console
 from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, run_api
 
 app = typer.Typer(help="Users of the registry.", no_args_is_help=True)
