@@ -8,6 +8,7 @@ import pwd
 import signal
 import ssl
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,25 +16,28 @@ import structlog
 import typer
 from rich.console import Console
 from rich.panel import Panel
+from sqlalchemy.exc import DatabaseError
 
 from lading import logs
 from lading.app import Boot, load_master_key, make_certificates, make_passwords
 from lading.cli.local import load_settings
 from lading.cluster.first_start import ADMIN, FirstStart, first_start, replica_id
 from lading.core.clock import SystemClock
-from lading.core.errors import SettingsError
+from lading.core.errors import SettingsError, UnavailableError
 from lading.core.folders import DataFolder, write_durably
 from lading.database import Database
 from lading.database.migrations import upgrade
 from lading.edge.nginx import NginxUnusableError, command, find_nginx, write_config
 from lading.edge.plan import EdgePlan
-from lading.edge.supervisor import Child, Supervisor, check_port, end_leftovers, listen, take_server_lock
+from lading.edge.supervisor import Child, StartError, Supervisor, check_port, end_leftovers, listen, take_server_lock
 from lading.edge.workers import WorkersPlan
+from lading.keys.server_certificate import ServerCertificates
 from lading.keys.store import SecretStore
 from lading.settings import Settings
 
 log = structlog.get_logger()
 _READY_SECONDS = 60
+_PORT_ATTEMPTS = 5
 
 
 def serve(
@@ -85,38 +89,68 @@ def _become(user: str, folder: DataFolder) -> None:
 async def _serve(settings: Settings, folder: DataFolder) -> None:
     clock = SystemClock()
     plan = _plan(settings, folder)
-    boot = Boot(settings, "nginx" if plan.is_nginx else "none", plan.url, plan.port, replica_id(folder))
-    database = await Database.open(settings.database_url)
+    database = await _open_database(settings)
     try:
         await upgrade(database)
         secrets = SecretStore(load_master_key(folder, may_create=True))
-        password = _given_password()
-        passwords = make_passwords(settings)
-        names = settings.host_names
         made = await first_start(
-            database, secrets, name=names[0], password=password, hash_password=passwords.hash_now, clock=clock
+            database,
+            secrets,
+            name=settings.host_names[0],
+            password=_given_password(),
+            hash_password=make_passwords(settings).hash_now,
+            clock=clock,
         )
         certificates = make_certificates(settings, folder, database, secrets)
         await certificates.refresh(clock.now())
-        write_durably(folder.boot, boot.text().encode())
-        supervisor = Supervisor(_children(plan, folder), folder=folder, drain_seconds=plan.drain_seconds)
-
-        async def refresh() -> None:
-            if await certificates.refresh(clock.now()):
-                log.info("the certificate changed; it is shown from now on")
-                if plan.is_nginx:
-                    write_config(plan)
-                supervisor.signal("nginx" if plan.is_nginx else "app", signal.SIGHUP)
-
-        async def announce() -> None:
-            await _wait_until_ready(plan)
-            authority = await certificates.authority()
-            _show(made, plan, authority.pair.fingerprint)
-            print(f"ready {plan.url}", flush=True)  # noqa: T201 — the line that automation waits for
-
-        await supervisor.run(announce, refresh)
+        for attempt in range(_PORT_ATTEMPTS):
+            try:
+                await _supervise(settings, folder, plan, certificates, made)
+                break
+            except StartError:
+                # A port that was found free may be somebody else's by now; one that was asked for is not exchanged.
+                if settings.server.port or attempt + 1 == _PORT_ATTEMPTS:
+                    raise
+                plan = replace(plan, port=check_port(plan.host, 0))
     finally:
         await database.close()
+
+
+async def _supervise(
+    settings: Settings, folder: DataFolder, plan: EdgePlan, certificates: ServerCertificates, made: FirstStart
+) -> None:
+    """Runs the tree until the server is told to stop. Errors: StartError."""
+    clock = SystemClock()
+    boot = Boot(settings, "nginx" if plan.is_nginx else "none", plan.url, plan.port, replica_id(folder))
+    write_durably(folder.boot, boot.text().encode())
+    supervisor = Supervisor(_children(plan, folder), folder=folder, drain_seconds=plan.drain_seconds)
+    is_stale = False
+
+    async def refresh() -> None:
+        nonlocal is_stale
+        is_stale = await certificates.refresh(clock.now()) or is_stale
+        if not is_stale:
+            return
+        if plan.is_nginx:
+            write_config(plan)  # when nginx refuses it, the old one stays, and the next round tries again
+        supervisor.signal("nginx" if plan.is_nginx else "app", signal.SIGHUP)
+        is_stale = False
+        log.info("the certificate changed; it is shown from now on")
+
+    async def announce() -> None:
+        await _wait_until_ready(plan)
+        authority = await certificates.authority()
+        _show(made, plan, authority.pair.fingerprint)
+        print(f"ready {plan.url}", flush=True)  # noqa: T201 — the line that automation waits for
+
+    await supervisor.run(announce, refresh)
+
+
+async def _open_database(settings: Settings) -> Database:
+    try:
+        return await Database.open(settings.database_url)
+    except DatabaseError as error:
+        raise SettingsError(f"can't use the database in {settings.data}: {error.orig}") from error
 
 
 def _plan(settings: Settings, folder: DataFolder) -> EdgePlan:
@@ -128,6 +162,8 @@ def _plan(settings: Settings, folder: DataFolder) -> EdgePlan:
             style="yellow",
             highlight=False,
         )
+    if not nginx and server.http_redirect_port:
+        raise SettingsError("server.http_redirect_port needs nginx: install it, or take the setting out")
     external = str(server.external_url).rstrip("/") if server.external_url else ""
     if server.http_redirect_port:
         check_port(server.host, server.http_redirect_port)
@@ -210,7 +246,7 @@ async def _wait_until_ready(plan: EdgePlan) -> None:
         if not problem:
             return
         await asyncio.sleep(0.1)
-    log.error("the server does not become ready", problem=problem)
+    raise UnavailableError(f"the server does not become ready: {problem}")
 
 
 def _ask_health(plan: EdgePlan) -> str:

@@ -7,11 +7,13 @@ again. Children die with the supervisor; what a killed supervisor left is ended 
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import select
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from lading.core.errors import SettingsError
+from lading.core.errors import Kind, LadingError, SettingsError
 from lading.core.folders import DataFolder
 from lading.edge.lifeline import die_with_parent
 
@@ -30,15 +32,26 @@ _LONGEST_WAIT_SECONDS = 10.0
 _CALM_SECONDS = 30.0  # a child that lived this long starts anew without waiting
 _KILL_AFTER_SECONDS = 5.0
 _SPOOL_AGE_SECONDS = 3600.0
+_ROUND_SECONDS = 60.0
+
+
+class StartError(LadingError):
+    """A program of the tree ended before the server was ready."""
+
+    kind = Kind.UNAVAILABLE
+    code = "UNAVAILABLE"
+
+    def __init__(self, name: str, status: int) -> None:
+        super().__init__(f"{name} ended at its start (status {status}); what it said stands above")
 
 
 @dataclass
 class Child:
     """One program of the tree.
 
-    `stop` is the signal that ends it gently; `needs` is a socket that must answer before it is
-    first started; `descriptors` are open files that it inherits. With
-    `forward_output` its standard output goes to our standard error, as far as somebody reads that.
+    `stop` is the signal that ends it gently; `needs` is a socket that must answer before it is first started; `descriptors`
+    are open files that it inherits. With `forward_output` its standard output goes to our standard error, as far as
+    somebody reads that.
     """
 
     name: str
@@ -53,18 +66,24 @@ class Child:
 
     async def start(self) -> None:
         """The program runs, in a group of its own."""
-        # The lifeline must be tied between fork and exec, in the child.
-        self.process = await asyncio.create_subprocess_exec(
-            *self.command,
-            env=self.environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE if self.forward_output else None,
-            start_new_session=True,
-            pass_fds=self.descriptors,
-            preexec_fn=die_with_parent,
-        )
-        if self.process.stdout is not None:
-            self._forwarding = asyncio.create_task(_forward(self.process.stdout))
+        reading, writing = os.pipe() if self.forward_output else (None, None)
+        try:
+            # The lifeline must be tied between fork and exec, in the child.
+            # The pipe is ours, not asyncio's, which would call the child alive as long as an orphan holds its other end.
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command,
+                env=self.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                start_new_session=True,
+                pass_fds=self.descriptors,
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),
+            )
+        finally:
+            if writing is not None:
+                os.close(writing)
+        if reading is not None:
+            self._forwarding = asyncio.create_task(_forward(reading))
 
     def send(self, number: signal.Signals) -> None:
         """The program gets the signal, if it lives."""
@@ -87,29 +106,39 @@ class Supervisor:
         self._folder = folder
         self._drain_seconds = drain_seconds
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._is_started = False
 
     async def run(
         self, on_start: Callable[[], Coroutine[None, None, None]], every_minute: Callable[[], Awaitable[None]]
     ) -> None:
-        """Starts all, calls `on_start`, then `every_minute`; returns when everything has ended."""
+        """Starts all, calls `on_start`, then `every_minute` (and at SIGHUP); returns when everything has ended.
+
+        Errors: StartError when a child ends before `on_start` is through; whatever `on_start` raises.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        if not sys.stdin.isatty():  # a terminal that goes away still ends the server
+            loop.add_signal_handler(signal.SIGHUP, self._hurry.set)
         sweep_spool(self._folder.spool, older_than_seconds=0)
         watchers = [asyncio.create_task(self._watch(child)) for child in self._children]
         minutes = asyncio.create_task(self._every_minute(every_minute))
         starting = asyncio.create_task(on_start())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([starting, stopping, *watchers], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-                await stopping
+                self._is_started = True
+                await asyncio.wait([stopping, *watchers], return_when=asyncio.FIRST_COMPLETED)
+            for watcher in watchers:
+                if watcher.done():  # watching has no end but an error
+                    watcher.result()
         finally:
-            self._stopping.set()
-            for task in (starting, minutes, *watchers):
+            for task in (starting, stopping, minutes, *watchers):
                 task.cancel()
-            await asyncio.gather(starting, minutes, *watchers, return_exceptions=True)
+            await asyncio.gather(starting, stopping, minutes, *watchers, return_exceptions=True)
             await self._stop()
 
     def signal(self, name: str, number: signal.Signals) -> None:
@@ -130,6 +159,8 @@ class Supervisor:
                 raise RuntimeError("a started child has a process")
             status = await child.process.wait()
             child.kill_group()
+            if not self._is_started:
+                raise StartError(child.name, status)
             lived = time.monotonic() - started
             wait = _FIRST_WAIT_SECONDS if lived > _CALM_SECONDS else min(wait * 2, _LONGEST_WAIT_SECONDS)
             log.error(
@@ -139,7 +170,9 @@ class Supervisor:
 
     async def _every_minute(self, call: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(60)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), _ROUND_SECONDS)
+            self._hurry.clear()
             try:
                 sweep_spool(self._folder.spool, older_than_seconds=_SPOOL_AGE_SECONDS)
                 await call()
@@ -170,6 +203,7 @@ class Supervisor:
 
 def listen(path: Path) -> socket.socket:
     """A listening socket at `path`, which app workers share: connections wait in it while one of them is restarted."""
+    path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(path))
     path.chmod(0o600)
@@ -188,12 +222,19 @@ async def _until_answers(path: Path) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _forward(output: asyncio.StreamReader) -> None:
+async def _forward(descriptor: int) -> None:
     """Log lines go to standard error while somebody reads it; else they are dropped, since nginx must never wait for them."""
-    while data := await output.read(select.PIPE_BUF):
-        if select.select([], [2], [], 0)[1]:
-            with contextlib.suppress(OSError):
-                os.write(2, data)
+    lines = asyncio.StreamReader()
+    pipe = os.fdopen(descriptor, "rb", buffering=0)  # its transport closes it
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), pipe)
+    try:
+        while data := await lines.read(select.PIPE_BUF):
+            if select.select([], [2], [], 0)[1]:
+                with contextlib.suppress(OSError):
+                    os.write(2, data)
+    finally:
+        transport.close()
 
 
 def take_server_lock(folder: DataFolder) -> int:
@@ -210,25 +251,40 @@ def take_server_lock(folder: DataFolder) -> int:
 def end_leftovers(folder: DataFolder) -> None:
     """What a killed supervisor left running is gone, and the run folder is empty. Call it under the lock. Blocks."""
     remembered = folder.run / "children"
-    if remembered.exists():
-        for pid in remembered.read_text().split():
-            if pid.isdigit() and _is_ours(int(pid), folder.run):
-                log.warning("ending what an earlier server left running", pid=int(pid))
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(int(pid), signal.SIGKILL)
+    leaders = [int(pid) for pid in remembered.read_text().split() if pid.isdigit()] if remembered.exists() else []
+    deadline = time.monotonic() + _KILL_AFTER_SECONDS
+    for leader in leaders:
+        if any(_is_ours(pid, folder.run) for pid in _members(leader)):
+            log.warning("ending what an earlier server left running", group=leader)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(leader, signal.SIGKILL)
+            while _members(leader) and time.monotonic() < deadline:
+                time.sleep(0.02)
     shutil.rmtree(folder.run, ignore_errors=True)
     folder.make()
 
 
-def _is_ours(leader: int, run: Path) -> bool:
-    """True when some process of the group was started for this data folder: process ids come round again."""
-    marker = str(run).encode()
+def _members(leader: int) -> list[int]:
+    """The living processes of a group, from /proc (elsewhere than on Linux: none are found)."""
+    found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            if os.getpgid(int(entry.name)) == leader and (
-                marker in (entry / "cmdline").read_bytes() or marker in (entry / "environ").read_bytes()
-            ):
-                return True
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(group) == leader and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def _is_ours(pid: int, run: Path) -> bool:
+    """True when the process was started for this data folder: process ids come round again.
+
+    The app's environment and nginx's master's command line tell it; nginx's workers overwrite both, and stand in the folder.
+    """
+    marker, entry = str(run).encode(), Path("/proc") / str(pid)
+    with contextlib.suppress(OSError):
+        if marker in (entry / "cmdline").read_bytes() or marker in (entry / "environ").read_bytes():
+            return True
+        return str((entry / "cwd").readlink()).startswith(str(run))
     return False
 
 

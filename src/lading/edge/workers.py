@@ -1,7 +1,6 @@
 """The app server for when there is no nginx: Granian, with TLS by itself. Run as `python -m lading.edge.workers JSON`."""
 
 import json
-import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from granian.server import Server
 
 from lading.edge.lifeline import die_with_parent
 
-_RESPAWN_SECONDS = 0.2
+_REPLACE_SECONDS = (
+    10.0  # how long a new worker has for its start before the old one is ended; the dead are replaced at once
+)
 _APPLICATION = "lading.app:application"
 
 
@@ -33,7 +34,7 @@ class WorkersPlan:
 
 def run(plan: WorkersPlan) -> None:
     """Serves until SIGTERM; SIGHUP makes the workers anew, with the certificate as it is then."""
-    die_with_parent(signal.SIGTERM)
+    die_with_parent()
     Server(
         _APPLICATION,
         address=plan.host,
@@ -51,7 +52,7 @@ def run(plan: WorkersPlan) -> None:
         ssl_key=Path(plan.key),
         ssl_protocol_min=SSLProtocols.tls12,
         respawn_failed_workers=True,
-        respawn_interval=_RESPAWN_SECONDS,
+        respawn_interval=_REPLACE_SECONDS,
         workers_kill_timeout=max(plan.drain_seconds, 1),
         process_name=None,
     ).serve()
