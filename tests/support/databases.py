@@ -98,7 +98,7 @@ class PostgresqlServer:
 
 
 def _quit_with_parent() -> None:
-    die_with_parent(signal.SIGQUIT)
+    die_with_parent(number=signal.SIGQUIT)
 
 
 async def _upgrade(url: str) -> None:

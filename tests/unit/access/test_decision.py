@@ -32,12 +32,11 @@ RESOURCES: tuple[Resource, ...] = (
 def oracle(who: Principal, permission: Permission, what: Resource, *, anonymous_access: bool) -> bool:
     """DTR's tables, read aloud."""
     is_read = permission in {Permission.VIEW, Permission.PULL}
-    on_repository = isinstance(what, Repository)
     if not who.is_active:
         return False
     if who.is_admin:
         return True
-    if on_repository and what.visibility is Visibility.PUBLIC and is_read:
+    if isinstance(what, Repository) and what.visibility is Visibility.PUBLIC and is_read:
         return anonymous_access or who.account_id is not None
     if who.account_id is None:
         return False

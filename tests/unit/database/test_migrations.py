@@ -11,7 +11,9 @@ from lading.database import Database, metadata
 
 
 def difference(connection: Connection) -> list[Any]:
-    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    # SQLite gives defaults back in other words than they were given in.
+    defaults = connection.dialect.name == "postgresql"
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": defaults})
     return list(compare_metadata(context, metadata))
 
 

@@ -1,0 +1,13 @@
+"""Waiting for what another process or task does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+_LONGEST_SECONDS = 60  # only a test that fails waits so long
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Returns when the condition holds."""
+    async with asyncio.timeout(_LONGEST_SECONDS):
+        while not await condition():  # noqa: ASYNC110 — what is waited for is in another process
+            await asyncio.sleep(0.02)
