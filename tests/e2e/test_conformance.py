@@ -2,37 +2,18 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from support.go_tools import go_tool
 from support.servers import Server
 
 MODULE = "github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111"
-TOOLS = Path(__file__).parents[2] / ".tools"
 FEWEST_TESTS = 900
 
 
-def go_tool(module: str, name: str) -> Path:
-    """A Go program by its module, installed beside the checkout; skips where that is not possible."""
-    path = TOOLS / name
-    if path.exists():
-        return path
-    if shutil.which("go") is None:
-        pytest.skip(f"Go is not installed, so {name} can't be: apt-get install golang-go")
-    TOOLS.mkdir(exist_ok=True)
-    made = subprocess.run(
-        ["go", "install", module], env={**os.environ, "GOBIN": str(TOOLS)}, capture_output=True, text=True, check=False
-    )
-    if made.returncode:
-        pytest.skip(f"`go install {module}` failed (is the module proxy reachable?): {made.stderr.strip()[-200:]}")
-    return path
-
-
 def test_the_conformance_suite_has_no_failure_and_no_skip(server: Server, tmp_path: Path) -> None:
-    suite = go_tool(MODULE, "conformance")
+    suite = go_tool(MODULE)
     environment = {
         **os.environ,
         "SSL_CERT_FILE": str(server.authority),
