@@ -15,7 +15,7 @@ from lading.edge.plan import EdgePlan
 
 # Status, code, message: all that nginx may have to say by itself.
 ERRORS = (
-    (400, "UNSUPPORTED", "the request is not HTTP as it should be"),
+    (400, "UNSUPPORTED", "the request is not HTTP as it should be, or came without TLS: use https://"),
     (404, "NAME_UNKNOWN", "there is nothing here, or its content is missing"),
     (405, "UNSUPPORTED", "the method is not possible here"),
     (408, "BLOB_UPLOAD_INVALID", "the client was silent for too long"),
