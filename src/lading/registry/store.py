@@ -1,18 +1,18 @@
 """The registry's SQL beyond the hot path: rows to values and back. Decides nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.access import Principal, Visibility
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName
-from lading.database import Point
+from lading.database import Point, Points
 from lading.registry.manifests import ManifestContent
 from lading.registry.tables import (
     blob_links,
@@ -26,12 +26,34 @@ from lading.registry.tables import (
 )
 
 MANIFEST_BODY = Point(select(manifest_contents.c.body).where(manifest_contents.c.digest == bindparam("digest")))
+BLOB_ROW = Point(select(blobs.c.generation, blobs.c.size).where(blobs.c.digest == bindparam("digest")))
 _BATCH = 500  # values in one IN list; SQLite takes 32,766 variables, PostgreSQL plans long lists slowly
+
+
+_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def upsert(unit: AsyncConnection) -> Any:
     """`insert` of this database's dialect, which knows ON CONFLICT in the same words."""
-    return sqlite.insert if unit.dialect.name == "sqlite" else postgresql.insert
+    return _INSERTS[unit.dialect.name]
+
+
+def _insert_once(table: Table) -> Mapping[str, Any]:
+    """INSERT of a row that may be there already, by dialect."""
+    return {dialect: insert_(table).on_conflict_do_nothing() for dialect, insert_ in _INSERTS.items()}
+
+
+# Statements of every pushed blob are made here, once: making one costs SQLAlchemy more than running it.
+_ADD_BLOB = _insert_once(blobs)
+_TOUCH_BLOB = update(blobs).where(blobs.c.digest == bindparam("named")).values(touched_at=bindparam("now"))
+_LINK_BLOB = _insert_once(blob_links)
+_ADD_UPLOAD = insert(uploads)
+_ADVANCE_UPLOAD = (
+    update(uploads)
+    .where(uploads.c.id == bindparam("upload"), uploads.c.offset == bindparam("expected"))
+    .values(offset=bindparam("to"), parts=bindparam("names"), sha256=bindparam("hash"), updated_at=bindparam("now"))
+)
+_DELETE_UPLOAD = delete(uploads).where(uploads.c.id == bindparam("upload"))
 
 
 def visible_to(principal: Principal, *, anonymous_access: bool) -> ColumnElement[bool]:
@@ -57,11 +79,9 @@ class BlobRow:
     size_bytes: int
 
 
-async def find_blob(connection: AsyncConnection, digest: Digest) -> BlobRow | None:
-    row = (
-        await connection.execute(select(blobs.c.generation, blobs.c.size).where(blobs.c.digest == digest.text))
-    ).one_or_none()
-    return None if row is None else BlobRow(row.generation, row.size)
+async def find_blob(points: Points, digest: Digest) -> BlobRow | None:
+    row = await points.first(BLOB_ROW, digest=digest.text)
+    return None if row is None else BlobRow(row[0], row[1])
 
 
 async def add_blob(unit: AsyncConnection, digest: Digest, row: BlobRow, now: datetime) -> bool:
@@ -73,20 +93,20 @@ async def add_blob(unit: AsyncConnection, digest: Digest, row: BlobRow, now: dat
         "created_at": now,
         "touched_at": now,
     }
-    added = await unit.execute(upsert(unit)(blobs).values(values).on_conflict_do_nothing())
+    added = await unit.execute(_ADD_BLOB[unit.dialect.name], values)
     return bool(added.rowcount)
 
 
 async def touch_blob(unit: AsyncConnection, digest: Digest, now: datetime) -> bool:
     """The blob is safe from collection for another grace time; False when it is gone already."""
-    touched = await unit.execute(update(blobs).where(blobs.c.digest == digest.text).values(touched_at=now))
+    touched = await unit.execute(_TOUCH_BLOB, {"named": digest.text, "now": now})
     return bool(touched.rowcount)
 
 
 async def link_blob(unit: AsyncConnection, repository_id: str, digest: Digest, now: datetime) -> None:
     """The repository may serve the blob, whose row must be there."""
     values = {"repository_id": repository_id, "digest": digest.text, "linked_at": now}
-    await unit.execute(upsert(unit)(blob_links).values(values).on_conflict_do_nothing())
+    await unit.execute(_LINK_BLOB[unit.dialect.name], values)
 
 
 async def unlink_blob(unit: AsyncConnection, repository_id: str, digest: Digest) -> bool:
@@ -127,17 +147,8 @@ async def is_blob_visible(
 async def add_upload(
     unit: AsyncConnection, upload_id: str, repository_id: str, account_id: str | None, now: datetime
 ) -> None:
-    await unit.execute(
-        insert(uploads).values(
-            id=upload_id,
-            repository_id=repository_id,
-            account_id=account_id,
-            offset=0,
-            parts="",
-            started_at=now,
-            updated_at=now,
-        )
-    )
+    values = {"id": upload_id, "repository_id": repository_id, "account_id": account_id, "offset": 0, "parts": ""}
+    await unit.execute(_ADD_UPLOAD, {**values, "started_at": now, "updated_at": now})
 
 
 async def advance_upload(
@@ -151,16 +162,13 @@ async def advance_upload(
     now: datetime,
 ) -> bool:
     """The upload stands at `offset`; False when it did not stand at `expected` any more (compare and set)."""
-    moved = await unit.execute(
-        update(uploads)
-        .where(uploads.c.id == upload_id, uploads.c.offset == expected)
-        .values(offset=offset, parts=" ".join(parts), sha256=sha256, updated_at=now)
-    )
+    values = {"upload": upload_id, "expected": expected, "to": offset, "names": " ".join(parts), "hash": sha256}
+    moved = await unit.execute(_ADVANCE_UPLOAD, {**values, "now": now})
     return bool(moved.rowcount)
 
 
 async def delete_upload(unit: AsyncConnection, upload_id: str) -> bool:
-    gone = await unit.execute(delete(uploads).where(uploads.c.id == upload_id))
+    gone = await unit.execute(_DELETE_UPLOAD, {"upload": upload_id})
     return bool(gone.rowcount)
 
 

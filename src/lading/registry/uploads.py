@@ -362,8 +362,7 @@ class Uploads:
     async def _keep(self, verdict: Verdict, digest: Digest, path: Path, size: int) -> None:
         """One copy is kept, ours or an earlier one; collection may take an earlier one away at any moment before we link."""
         for _ in range(_ATTEMPTS):
-            async with self.database.read() as connection:
-                known = await store.find_blob(connection, digest)
+            known = await store.find_blob(self.database.points, digest)
             if known is not None:
                 if await self._link(verdict, digest):
                     return
