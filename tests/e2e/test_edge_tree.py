@@ -9,17 +9,17 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from lading.keys.authority import Authority
 from support.raw import Connection
 from support.registries import digest_of, make_image, push_image
 from support.servers import Server, start_server
+from support.waiting import wait_for
 
 REPOSITORY = "admin/tree"
 
@@ -35,13 +35,6 @@ def living(request: pytest.FixtureRequest) -> Iterator[Server]:
 def behind_nginx() -> Iterator[Server]:
     with start_server("nginx") as server:
         yield server
-
-
-def wait_for(happens: Callable[[], object], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def program_of(pid: int) -> str:
@@ -351,43 +344,51 @@ def test_what_does_not_finish_is_cut_after_the_drain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("edge", ["nginx", "none"])
-def test_a_new_certificate_is_shown_without_a_restart_or_a_cut_connection(tmp_path: Path, edge: str) -> None:
+def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path, edge: str) -> None:
     """SIGHUP asks for what the server looks after each minute by itself."""
-    own = OwnCertificate(tmp_path)
-    own.renew()
-    variables = {"LADING_TLS__CERTIFICATE": str(own.certificate), "LADING_TLS__KEY": str(own.key)}
-    with start_server(edge, variables) as server:
+    with start_with_own_certificate(tmp_path, edge) as (server, own):
+        renew_and_wait(server, own)
+        assert is_answering(server)
+        # One that is broken is not taken: the good one stays.
+        good = shown_certificate(server)
+        own.key.write_text("no key")
         assert server.process is not None
-        before = shown_certificate(server)
-        assert before.strip() in own.certificate.read_text()
-        context = ssl.create_default_context(cafile=str(own.authority))
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "tried again" in server.log.read_text())
+        assert shown_certificate(server) == good
+
+
+def test_behind_nginx_a_new_certificate_cuts_off_nobody(tmp_path: Path) -> None:
+    """Neither who comes in that moment, nor an upload that takes longer than the drain of a stop."""
+    data = secrets.token_bytes(300_000)
+    with start_with_own_certificate(tmp_path, "nginx", {"LADING_SERVER__DRAIN_SECONDS": "1"}) as (server, own):
+        token = server.bearer(f"repository:{REPOSITORY}:pull,push")
         failures: list[Exception] = []
         ended = threading.Event()
 
         def ask() -> None:
             while not ended.is_set():
                 try:
-                    with httpx.Client(base_url=server.url, verify=context) as client:
+                    with server.client(name=None) as client:
                         assert client.get("/v2/").status_code == 401
                 except Exception as error:  # noqa: BLE001 — each failure counts
                     failures.append(error)
 
         thread = threading.Thread(target=ask)
         thread.start()
-        own.renew()
-        server.process.send_signal(signal.SIGHUP)
         try:
-            wait_for(lambda: all(shown_certificate(server) != before for _ in range(40)), 90)
+            with Connection(server) as connection:
+                path = f"/v2/{REPOSITORY}/blobs/uploads/?digest={digest_of(data)}"
+                connection.send_head("POST", path, {**token, "Content-Length": str(len(data))})
+                connection.socket.sendall(data[:100_000])
+                renew_and_wait(server, own)
+                time.sleep(2)  # longer than the drain
+                connection.socket.sendall(data[100_000:])
+                assert connection.read().status == 201
         finally:
             ended.set()
             thread.join()
         assert failures == []
-        # One that is broken is not taken: the good one stays.
-        good = shown_certificate(server)
-        own.key.write_text("no key")
-        server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "tried again" in server.log.read_text())
-        assert shown_certificate(server) == good
 
 
 class OwnCertificate:
@@ -406,3 +407,24 @@ class OwnCertificate:
 
 def shown_certificate(server: Server) -> str:
     return ssl.get_server_certificate(("127.0.0.1", server.port))
+
+
+@contextlib.contextmanager
+def start_with_own_certificate(
+    folder: Path, edge: str, variables: dict[str, str] | None = None
+) -> Iterator[tuple[Server, OwnCertificate]]:
+    own = OwnCertificate(folder)
+    own.renew()
+    files = {"LADING_TLS__CERTIFICATE": str(own.certificate), "LADING_TLS__KEY": str(own.key)}
+    with start_server(edge, {**files, **(variables or {})}) as server:
+        assert shown_certificate(server).strip() in own.certificate.read_text()
+        server.trusted = own.authority
+        yield server, own
+
+
+def renew_and_wait(server: Server, own: OwnCertificate) -> None:
+    before = shown_certificate(server)
+    own.renew()
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: all(shown_certificate(server) != before for _ in range(40)), 90)

@@ -35,6 +35,7 @@ class Server:
     password: str = PASSWORD
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    trusted: Path | None = None  # the authority of a certificate that the operator brought
 
     @property
     def log(self) -> Path:
@@ -50,7 +51,7 @@ class Server:
 
     @property
     def authority(self) -> Path:
-        return self.data / "tls" / "ca.pem"
+        return self.trusted or self.data / "tls" / "ca.pem"
 
     def command(self) -> list[str]:
         port, data = str(self.port), str(self.data)

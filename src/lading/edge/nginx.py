@@ -79,7 +79,6 @@ def render(plan: EdgePlan, version: tuple[int, int, int]) -> str:
         socket=folder.socket,
         user=(plan.user or "root") if os.geteuid() == 0 else "",
         workers=plan.workers,
-        drain_seconds=max(plan.drain_seconds, 1),
         addresses=["0.0.0.0", "[::]"] if plan.host == "::" else [plan.address],  # noqa: S104 — as the operator said
         port=plan.port,
         modern_http2=version >= _MODERN_HTTP2,
