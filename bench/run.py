@@ -20,6 +20,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import statistics
 import subprocess
@@ -49,8 +50,8 @@ class Target:
     port: int
     authority: Path
     authorize: Callable[[], dict[str, str]]
-    pids: Callable[[], list[int]]
-    stop: Callable[[], None]
+    pids: Callable[[], list[int]] = list
+    stop: Callable[[], None] = lambda: None
 
     @property
     def base(self) -> str:
@@ -106,7 +107,9 @@ def start_ours(folder: Path) -> tuple[Target, Server]:
 
     def authorize() -> dict[str, str]:
         if time.monotonic() > float(str(kept["until"])):
-            kept.update(until=time.monotonic() + 120, header=server.bearer(f"repository:{REPOSITORY}:pull,push"))
+            names = (REPOSITORY, "admin/few", "admin/many", "admin/doomed")
+            scopes = [f"repository:{name}:pull,push" for name in names]
+            kept.update(until=time.monotonic() + 120, header=server.bearer(*scopes))
         return dict(kept["header"])  # type: ignore[call-overload]
 
     return Target("lading", server.port, server.authority, authorize, server.children, server.cleanup), server
@@ -188,10 +191,12 @@ def request(
     return answer
 
 
-def push_blob(target: Target, connection: http.client.HTTPSConnection, data: bytes, digest: str) -> None:
+def push_blob(
+    target: Target, connection: http.client.HTTPSConnection, data: bytes, digest: str, name: str = REPOSITORY
+) -> None:
     """As Docker does it: HEAD, POST, PATCH with all of it, PUT."""
     headers = target.authorize()
-    path = f"/v2/{REPOSITORY}/blobs/"
+    path = f"/v2/{name}/blobs/"
     request(connection, "HEAD", path + digest, headers)
     begun = request(connection, "POST", path + "uploads/", {**headers, "Content-Length": "0"})
     location = local(begun.getheader("Location"))
@@ -208,11 +213,13 @@ def local(location: str | None) -> str:
     return re.sub(r"^https?://[^/]+", "", location or "")
 
 
-def push_image(target: Target, connection: http.client.HTTPSConnection, image: Image, tag: str) -> None:
+def push_image(
+    target: Target, connection: http.client.HTTPSConnection, image: Image, tag: str, name: str = REPOSITORY
+) -> None:
     for blob in (*image.layers, image.config):
-        push_blob(target, connection, blob, "sha256:" + hashlib.sha256(blob).hexdigest())
+        push_blob(target, connection, blob, "sha256:" + hashlib.sha256(blob).hexdigest(), name)
     headers = {**target.authorize(), "Content-Type": OCI_MANIFEST}
-    answer = request(connection, "PUT", f"/v2/{REPOSITORY}/manifests/{tag}", headers, image.manifest)
+    answer = request(connection, "PUT", f"/v2/{name}/manifests/{tag}", headers, image.manifest)
     assert answer.status == 201, answer.status
 
 
@@ -300,12 +307,14 @@ class Bench:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def pair(self, row: Row, measure: Callable[[Target], float], other: Target | None = None) -> None:
-        theirs = other or self.theirs
+    def pair(
+        self, row: Row, measure: Callable[[Target], float], theirs: Target | None = None, ours: Target | None = None
+    ) -> None:
+        ours, theirs = ours or self.ours, theirs or self.theirs
         for number in range(self.pairs):
-            order = (self.ours, theirs) if number % 2 == 0 else (theirs, self.ours)
+            order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
             figures = {target.name: measure(target) for target in order}
-            row.pairs.append((figures[self.ours.name], figures[theirs.name]))
+            row.pairs.append((figures[ours.name], figures[theirs.name]))
         self.rows.append(row)
         print(row.line(), flush=True)
 
@@ -377,7 +386,7 @@ class Bench:
         path = f"/auth/token?service=localhost:{self.ours.port}&scope=repository:{REPOSITORY}:pull,push"
         rates = [
             wrk(
-                Target("lading", self.ours.port, self.ours.authority, dict, list, lambda: None),
+                Target("lading", self.ours.port, self.ours.authority, dict),
                 path,
                 connections=16,
                 seconds=self.seconds,
@@ -401,7 +410,7 @@ class Bench:
             while not done.wait(0.2):
                 for pid in self.ours.pids():
                     with contextlib.suppress(OSError):
-                        if b"lading.edge.workers" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        if b"lading.app\0worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                             resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf(
                                 "SC_PAGE_SIZE"
                             )
@@ -429,9 +438,42 @@ class Bench:
         done.set()
         watcher.join()
         file.unlink()
-        if any(statuses):
-            raise SystemExit(f"a push failed: {statuses}")
+        if any(statuses) or not peak[0]:
+            raise SystemExit(f"a push failed, or no app worker was seen: {statuses}")
         self.note("memory of one app worker while ten 1 GiB pushes run", f"{peak[0] / MIB:,.0f} MiB", "under 150 MiB")
+
+    def tags(self) -> None:
+        """A page in the middle of a long list and of a short one; then the end of a manifest that many tags name."""
+        few, many, doomed = ("admin/few", 1_000), ("admin/many", 1_000_000), ("admin/doomed", 10_000)
+        image = make_image()
+        for name, count in (few, many, doomed):
+            push_image(self.ours, self.ours.connect(), image, "latest", name)
+            self._write_tags(name, image.digest, count)
+        long = Target("long", self.ours.port, self.ours.authority, self.ours.authorize)
+        short = Target("short", self.ours.port, self.ours.authority, self.ours.authorize)
+
+        def pages(target: Target) -> float:
+            name, count = many if target is long else few
+            return wrk(target, f"/v2/{name}/tags/list?n=100&last=t{count // 2:07}", connections=8, seconds=self.seconds)
+
+        self.pair(
+            Row("page of 100 tags out of 1,000,000", "/s", 1 / 1.5, versus="out of 1,000"), pages, short, ours=long
+        )
+        headers = self.server.bearer(f"repository:{doomed[0]}:pull,push,delete")
+        began = time.perf_counter()
+        path = f"/v2/{doomed[0]}/manifests/{image.digest}"
+        deleted = request(self.ours.connect(), "DELETE", path, headers)
+        taken = time.perf_counter() - began
+        if deleted.status != 202:
+            raise SystemExit(f"the manifest was not deleted: {deleted.status}")
+        self.note(f"delete a manifest that {doomed[1]:,} tags name", f"{taken:.2f} s", "under 0.5 s")
+
+    def _write_tags(self, name: str, digest: str, count: int) -> None:
+        """Straight into the database: pushing a million tags would measure something else."""
+        with sqlite3.connect(self.server.data / "lading.db", timeout=60) as database:
+            (repository,) = database.execute("SELECT id FROM repositories WHERE full_name = ?", [name]).fetchone()
+            rows = ((repository, f"t{number:07}", digest) for number in range(count))
+            database.executemany("INSERT INTO tags VALUES (?, ?, ?, NULL, 0, 0)", rows)
 
     def queries(self) -> None:
         """Point reads per manifest GET, by the server's own counter."""
@@ -450,6 +492,7 @@ class Bench:
             self.note("queries per manifest GET", f"{(after - before) / 200:.2f}", "1")
 
     def _point_reads(self, connection: http.client.HTTPSConnection) -> float | None:
+        time.sleep(6)  # each process hands its numbers over every five seconds
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         found = re.search(r"^lading_point_reads_total (\S+)", text, re.MULTILINE)
@@ -460,7 +503,7 @@ class Bench:
         print(self.notes[-1], flush=True)
 
 
-ALL = ("queries", "manifests", "small_pulls", "large", "small_pushes", "tokens", "memory")
+ALL = ("queries", "manifests", "small_pulls", "large", "small_pushes", "tokens", "tags", "memory")
 
 
 def machine() -> str:
