@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -270,6 +270,94 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
         await database.close()
 
 
+@dataclass(frozen=True)
+class Doors:
+    """All doors of one process."""
+
+    registry: RegistryDoor
+    token: TokenDoor
+    api: ApiDoor
+    open: OpenDoor
+
+    def at(self, path: bytes) -> tuple[str, Door]:
+        """The door that the raw path leads to, after its name."""
+        if path.startswith(b"/v2/") or path in {b"/v2", b"/_edge/check"}:
+            return "registry", self.registry
+        if path == b"/auth/token":
+            return "token", self.token
+        if path.startswith((b"/api/", b"/enzi/")):
+            return "api", self.api
+        return "open", self.open
+
+
+def make_doors(parts: Parts) -> Doors:
+    """All doors to the use cases."""
+    boot = parts.boot
+    token_service = TokenService(
+        RepositoryVisibility(parts.database),
+        parts.signer,
+        parts.clock,
+        boot.service,
+        timedelta(seconds=boot.settings.tokens.lifetime_seconds),
+    )
+    return Doors(
+        registry=make_registry(parts),
+        token=TokenDoor(
+            parts.sign_in,
+            parts.access_tokens,
+            token_service,
+            boot.hosts,
+            lambda: parts.switches().anonymous_access,
+        ),
+        api=make_rest(parts),
+        open=OpenDoor(
+            parts.health,
+            parts.folder.tls / "ca.pem",
+            parts.folder.metrics,
+            boot.url,
+            [*LOOPBACK, *boot.settings.server.status_networks],
+        ),
+    )
+
+
+def make_registry(parts: Parts) -> RegistryDoor:
+    """The OCI door."""
+    boot, limits = parts.boot, parts.boot.settings.registry
+    grace = timedelta(hours=boot.settings.garbage.grace_hours)
+    pulls = Pulls(
+        parts.database,
+        parts.points,
+        ManifestBytes(parts.database, limit_bytes=limits.manifest_cache_bytes),
+        PullCounts(),
+        parts.clock,
+        grace,
+    )
+    uploads = Uploads(
+        parts.database,
+        parts.points,
+        parts.staging,
+        parts.blobs,
+        parts.clock,
+        parts.switches,
+        Limits(limits.blob_limit_bytes, limits.reserve_bytes),
+        boot.replica,
+        grace,
+    )
+    return RegistryDoor(
+        authenticator=parts.authenticator,
+        challenges=Challenges(boot.realm_of, boot.service),
+        switches=parts.switches,
+        pulls=pulls,
+        pushes=Pushes(parts.database, parts.points, parts.clock, parts.switches),
+        uploads=uploads,
+        deletions=Deletions(parts.database, parts.points, parts.clock, parts.switches),
+        listings=Listings(parts.database, parts.points),
+        blobs=parts.blobs,
+        manifest_limit_bytes=limits.manifest_limit_bytes,
+        spool=parts.folder.spool if boot.edge == "nginx" else None,
+    )
+
+
 class Application:
     """The application: sends each path to its door. An ASGI application, too, for when no nginx stands in front."""
 
@@ -277,22 +365,13 @@ class Application:
         self._boot = boot
         self._parts: contextlib.AsyncExitStack = contextlib.AsyncExitStack()
         self._metrics = Metrics()
-        self._registry: Door = _not_yet
-        self._token: Door = _not_yet
-        self._open: Door = _not_yet
-        self._api: Door = _not_yet
+        self._doors: Doors | None = None
 
     async def door(self, request: Request) -> Answer:
         """The door that the path leads to, asked."""
-        path = request.path
-        if path.startswith(b"/v2/") or path in {b"/v2", b"/_edge/check"}:
-            name, door = "registry", self._registry
-        elif path == b"/auth/token":
-            name, door = "token", self._token
-        elif path.startswith((b"/api/", b"/enzi/")):
-            name, door = "api", self._api
-        else:
-            name, door = "open", self._open
+        if self._doors is None:
+            raise RuntimeError("a request came before the start was over")
+        name, door = self._doors.at(request.path)
         began = time.perf_counter()
         answer = await self._asked(door, request)
         self._metrics.count(name, request.method, answer.status, time.perf_counter() - began)
@@ -335,30 +414,9 @@ class Application:
 
     async def start(self) -> None:
         """All doors are open."""
-        boot = self._boot
-        parts = await self._parts.enter_async_context(open_parts(boot))
-        limits = boot.settings.registry
-        grace = timedelta(hours=boot.settings.garbage.grace_hours)
-        behind_edge = boot.edge == "nginx"
-        pulls = Pulls(
-            parts.database,
-            parts.points,
-            ManifestBytes(parts.database, limit_bytes=limits.manifest_cache_bytes),
-            PullCounts(),
-            parts.clock,
-            grace,
-        )
-        uploads = Uploads(
-            parts.database,
-            parts.points,
-            parts.staging,
-            parts.blobs,
-            parts.clock,
-            parts.switches,
-            Limits(limits.blob_limit_bytes, limits.reserve_bytes),
-            boot.replica,
-            grace,
-        )
+        parts = await self._parts.enter_async_context(open_parts(self._boot))
+        self._doors = make_doors(parts)
+        pulls, uploads = self._doors.registry.pulls, self._doors.registry.uploads
         self._metrics.sources |= {
             "point_reads": lambda: parts.database.points.count,
             "manifest_cache_hits": lambda: pulls.bytes_of.hits,
@@ -367,40 +425,6 @@ class Application:
             "uploads": lambda: uploads.counts.uploads,
             "upload_bytes": lambda: uploads.counts.size_bytes,
         }
-        self._registry = RegistryDoor(
-            authenticator=parts.authenticator,
-            challenges=Challenges(boot.realm_of, boot.service),
-            switches=parts.switches,
-            pulls=pulls,
-            pushes=Pushes(parts.database, parts.points, parts.clock, parts.switches),
-            uploads=uploads,
-            deletions=Deletions(parts.database, parts.points, parts.clock, parts.switches),
-            listings=Listings(parts.database, parts.points),
-            blobs=parts.blobs,
-            manifest_limit_bytes=limits.manifest_limit_bytes,
-            spool=parts.folder.spool if behind_edge else None,
-        )
-        self._token = TokenDoor(
-            parts.sign_in,
-            parts.access_tokens,
-            TokenService(
-                RepositoryVisibility(parts.database),
-                parts.signer,
-                parts.clock,
-                boot.service,
-                timedelta(seconds=boot.settings.tokens.lifetime_seconds),
-            ),
-            boot.hosts,
-            lambda: parts.switches().anonymous_access,
-        )
-        self._open = OpenDoor(
-            parts.health,
-            parts.folder.tls / "ca.pem",
-            parts.folder.metrics,
-            boot.url,
-            [*LOOPBACK, *boot.settings.server.status_networks],
-        )
-        self._api = make_rest(parts)
         background: Sequence[tuple[timedelta, Callable[[], Awaitable[None]]]] = (
             (_COUNTS_EVERY, pulls.write_counts),
             (_COUNTS_EVERY, self._metrics.flush),
@@ -412,10 +436,6 @@ class Application:
             task = asyncio.create_task(_repeat(every, work))
             self._parts.push_async_callback(_end, task)
         self._parts.push_async_callback(pulls.write_counts)
-
-
-async def _not_yet(_request: Request) -> Answer:
-    raise RuntimeError("a request came before the start was over")
 
 
 async def _repeat(every: timedelta, work: Callable[[], Awaitable[None]]) -> None:
@@ -440,12 +460,14 @@ GARBAGE, HISTORY = "onlinegc", "job_history"
 def handlers(parts: Parts) -> dict[str, Handler]:
     """What the job worker can do, by action."""
     jobs = parts.boot.settings.jobs
+    # Who starts again after a kill goes on where he was: the lease is his, not the dead process's.
+    garbage = replace(parts.garbage, holder=f"{parts.boot.replica}-jobs")
 
     async def collect(_job: Job, context: JobContext) -> None:
         async def progress(done: int, total: int, _what: str) -> None:
             await context.progress(done, total)
 
-        collected = await parts.garbage.collect(progress)
+        collected = await garbage.collect(progress)
         await context.log(
             f"collected {collected.blobs.count} blobs ({collected.blobs.size_bytes} bytes), {collected.manifests} "
             f"manifests, {collected.uploads} uploads, {collected.stray.count} stray files"

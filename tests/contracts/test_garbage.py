@@ -1,12 +1,14 @@
 """Collecting and verifying on both databases: what goes, what stays, and what a kill in the middle leaves."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.blobs.backends.filesystem import FilesystemBlobs
 from lading.blobs.staging import Staging
@@ -19,6 +21,7 @@ from lading.database.locks import try_lease
 from lading.registry import store
 from lading.registry.creation import create_repository
 from lading.registry.garbage import Garbage, GarbageRunningError
+from lading.registry.garbage_store import delete_contents
 from lading.registry.manifests import Descriptor, ManifestContent
 from lading.registry.tables import blob_links, blobs, manifest_contents, manifests
 from lading.registry.verification import Damage, Verification
@@ -161,6 +164,34 @@ async def test_untagged_manifests_go_only_when_the_setting_says_so(database: Dat
         assert list(await connection.scalars(select(manifests.c.digest))) == [str(kept)]
         assert list(await connection.scalars(select(manifest_contents.c.digest))) == [str(kept)]
     assert await house.stored() == {str(layer)}
+
+
+@pytest.mark.parametrize("first", ["push", "collection"])
+async def test_the_body_of_a_manifest_that_is_pushed_again_meanwhile_is_not_taken(house: House, first: str) -> None:
+    repository = await house.repository()
+    digest = await house.manifest(repository, [], tag=None)
+    async with house.database.write() as unit:
+        await store.delete_manifest(unit, repository, digest)
+
+    async def push(unit: AsyncConnection) -> None:
+        content = ManifestContent(MANIFEST, None, None, (), (), (), None, None)
+        now = house.clock.now()
+        await store.put_manifest(unit, repository, digest, b"manifest", content, pushed_by=None, now=now)
+
+    async def collect(unit: AsyncConnection) -> None:
+        await delete_contents(unit)
+
+    async def in_a_unit_of_its_own(work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        async with house.database.write() as unit:
+            await work(unit)
+
+    before, after = (push, collect) if first == "push" else (collect, push)
+    async with house.database.write() as unit:
+        await before(unit)
+        rival = asyncio.create_task(in_a_unit_of_its_own(after))
+        await asyncio.sleep(0.2)  # it waits for us, or passes us by
+    await rival
+    assert await house.database.points.first(store.MANIFEST_BODY, digest=digest.text) is not None
 
 
 async def test_bytes_without_a_row_are_found_and_removed_once_they_are_old(house: House) -> None:

@@ -169,6 +169,12 @@ def test_a_chunk_out_of_order_is_refused_with_the_place_to_go_on_and_not_staged(
     assert staging.most == len(b"0123456789")
 
 
+def test_a_method_that_an_upload_does_not_have_is_told_which_it_has(nginx_server: Server) -> None:
+    with Connection(nginx_server) as connection:
+        answer = connection.ask("GET", "/v2/admin/x/blobs/uploads/", nginx_server.bearer("repository:admin/x:pull"))
+    assert (answer.status, answer.error_code, answer.headers["allow"]) == (405, "UNSUPPORTED", "POST")
+
+
 @pytest.mark.parametrize("header", ["X-Lading-Verdict", "X-Lading-Body", "X-Lading-Route", "X-Lading-Client"])
 def test_what_only_nginx_may_say_is_overwritten(nginx_server: Server, header: str) -> None:
     """A client that knows the names of the trusted headers gains nothing: an upload is still refused, a pull still works."""

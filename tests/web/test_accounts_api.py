@@ -5,6 +5,7 @@ import json
 import pytest
 from sqlalchemy import select
 
+from lading import __version__
 from lading.core.errors import UnauthenticatedError
 from lading.events.tables import events
 from support.apps import PASSWORD, SERVICE, Doors
@@ -138,5 +139,5 @@ async def test_the_state_of_the_cluster_is_told_to_administrators(doors: Doors) 
         assert set(document["replica_health"]) == set(document["replica_timestamp"]) == {"0123456789ab"}
         assert document["replica_readonly"] == {"0123456789ab": False}
         assert document["gc_lock_holder"] == ""
-        assert (await alice.get("/api/v0/admin/version")).json() == {"version": "1.2.3"}
+        assert (await alice.get("/api/v0/admin/version")).json() == {"version": __version__}
         assert (await alice.get("/api/v0/meta/features")).json()["onlineGCEnabled"] is True

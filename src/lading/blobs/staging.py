@@ -65,8 +65,8 @@ class Staging:
         path = self._new(upload_id)
         loop = asyncio.get_running_loop()
         size, pending = 0, bytearray()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123, ASYNC230 — a descriptor; written in the pool
                 async for chunk in body:
                     size += len(chunk)
@@ -98,7 +98,10 @@ class Staging:
         return Part(path.name, size, sha256)
 
     async def assemble(self, upload_id: str, names: Sequence[str]) -> Path:
-        """One file with the bytes of all parts in order, on the disk; the parts stay until `discard`."""
+        """One file with the bytes of all parts in order, on the disk; the parts stay until `discard`.
+
+        Errors: FileNotFoundError when one is gone; UnavailableError when the disk is full.
+        """
         if len(names) == 1:
             return self._folder / names[0]
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._join, upload_id, names)
@@ -112,6 +115,9 @@ class Staging:
                         shutil.copyfileobj(source, target, _WRITE)
                 target.flush()
                 os.fdatasync(target.fileno())
+        except FileNotFoundError:
+            path.unlink(missing_ok=True)
+            raise
         except OSError as error:
             path.unlink(missing_ok=True)
             raise UnavailableError("the upload can't be put together; see the server's log") from error

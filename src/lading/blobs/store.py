@@ -72,8 +72,8 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def delete(self, key: BlobKey) -> None:
-        """The blob is gone; also when it was not there."""
+    async def delete(self, *keys: BlobKey) -> None:
+        """The blobs are gone; also those that were not there. Give some hundred at once, where there are many."""
         ...
 
     async def quarantine(self, key: BlobKey) -> None:

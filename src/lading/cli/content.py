@@ -51,7 +51,9 @@ def gc(
 
 
 def _show(outlook: Outlook) -> None:
-    table = Table("what", "how many", "bytes", "when it goes", box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
+    for name in ("what", "how many", "bytes", "when it goes"):
+        table.add_column(name, overflow="fold")
     table.add_row("stored blobs", str(outlook.stored.count), in_bytes(outlook.stored.size_bytes), "")
     collectable = outlook.collectable
     table.add_row(

@@ -25,9 +25,13 @@ _Result = TypeVar("_Result")
 
 def load_settings(config: Path | None, data: Path | None, server: dict[str, Any] | None = None) -> Settings:
     """The settings, with what the command line gave. Errors: SettingsError."""
-    file = config or (Path(os.environ["LADING_CONFIG"]) if os.environ.get("LADING_CONFIG") else None)
     overrides: dict[str, Any] = {"data": None if data is None else str(data), "server": server or {}}
-    return Settings.load(file=file, overrides=overrides)
+    return Settings.load(file=settings_file(config), overrides=overrides)
+
+
+def settings_file(config: Path | None) -> Path | None:
+    """The settings file that the command line, or else the environment, names."""
+    return config or (Path(os.environ["LADING_CONFIG"]) if os.environ.get("LADING_CONFIG") else None)
 
 
 def run_local(data: Path | None, config: Path | None, work: Callable[[Parts], Awaitable[_Result]]) -> _Result:
@@ -60,7 +64,8 @@ async def with_progress(title: str, work: Callable[[Told], Awaitable[_Result]]) 
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    shown = Console(stderr=True)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
         task = bar.add_task(title, total=None)
 
         async def told(done: int, total: int, what: str) -> None:

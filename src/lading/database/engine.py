@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from lading.core.errors import UnavailableError
-from lading.database.points import Points, PostgresqlPoints, SqlitePoints
+from lading.database.points import NO_ANSWER, UNREACHABLE, Points, PostgresqlPoints, SqlitePoints
 
 _READERS = 4
 
@@ -139,12 +139,14 @@ class _translated:  # noqa: N801 — reads as the statement it is
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise UnavailableError("the database can't be written: its disk is full; make room there") from error
         if isinstance(error, OperationalError | InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         ):
-            raise UnavailableError("the database does not answer; try again in a moment") from error
-        if isinstance(error, ConnectionError | asyncpg.PostgresConnectionError):
-            raise UnavailableError("the database does not answer; try again in a moment") from error
+            raise UnavailableError(NO_ANSWER) from error
+        if isinstance(error, UNREACHABLE):
+            raise UnavailableError(NO_ANSWER) from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

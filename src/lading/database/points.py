@@ -15,7 +15,13 @@ from sqlalchemy import SelectBase
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
+from lading.core.errors import UnavailableError
+
 Row = Sequence[Any]
+
+UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+"""What asyncpg raises when PostgreSQL is not there, goes, or comes."""
+NO_ANSWER = "the database does not answer; try again in a moment"
 
 
 class Point:
@@ -36,11 +42,11 @@ class Points(Protocol):
     count: int
 
     async def first(self, point: Point, **values: object) -> Row | None:
-        """The first row, or None."""
+        """The first row, or None. Errors: UnavailableError when the database can't be reached."""
         ...
 
     async def rows(self, point: Point, **values: object) -> Sequence[Row]:
-        """All rows; the statement itself must be bounded."""
+        """All rows; the statement itself must be bounded. Errors: as `first`."""
         ...
 
     async def close(self) -> None: ...
@@ -81,14 +87,20 @@ class PostgresqlPoints:
 
     async def first(self, point: Point, **values: object) -> Row | None:
         self.count += 1
-        row: Row | None = await self._pool.fetchrow(point.sql_postgresql, *[values[n] for n in point.names_postgresql])
+        given = [values[name] for name in point.names_postgresql]
+        try:
+            row: Row | None = await self._pool.fetchrow(point.sql_postgresql, *given)
+        except UNREACHABLE as error:
+            raise UnavailableError(NO_ANSWER) from error
         return row
 
     async def rows(self, point: Point, **values: object) -> Sequence[Row]:
         self.count += 1
-        found: Sequence[Row] = await self._pool.fetch(
-            point.sql_postgresql, *[values[name] for name in point.names_postgresql]
-        )
+        given = [values[name] for name in point.names_postgresql]
+        try:
+            found: Sequence[Row] = await self._pool.fetch(point.sql_postgresql, *given)
+        except UNREACHABLE as error:
+            raise UnavailableError(NO_ANSWER) from error
         return found
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ ERRORS = (
     (416, "RANGE_INVALID", "the range lies outside the content"),
     (500, "UNKNOWN", "something failed; tell the administrator the request id"),
     (502, "UNAVAILABLE", "the registry is starting, or was restarted; try again in a moment"),
-    (503, "UNAVAILABLE", "the registry is busy; try again in a moment"),
+    (503, "UNAVAILABLE", "the registry is busy, or its storage is full; try again in a moment"),
     (504, "UNAVAILABLE", "the registry took too long; try again"),
     (507, "DENIED", "the storage of the registry is full"),
 )

@@ -37,6 +37,11 @@ class EdgePlan:
         return "localhost" if self.host in {"0.0.0.0", "::", "127.0.0.1", "::1"} else self.address  # noqa: S104 — compared
 
     @property
+    def local_url(self) -> str:
+        """Where this server listens, whatever it is called outside."""
+        return f"https://{self.public_host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """How clients reach this server."""
-        return self.external_url or f"https://{self.public_host}:{self.port}"
+        return self.external_url or self.local_url

@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 
 from lading.core.errors import Kind, LadingError, SettingsError
-from lading.core.folders import DataFolder
+from lading.core.folders import DataFolder, write_durably
 from lading.edge.lifeline import die_with_parent
 
 log = structlog.get_logger()
@@ -198,14 +198,24 @@ class Supervisor:
 
     def _remember(self) -> None:
         pids = [str(child.process.pid) for child in self._children if child.process is not None]
-        (self._folder.run / "children").write_text("\n".join(pids))
+        try:
+            write_durably(self._folder.run / "children", "\n".join(pids).encode())
+        except OSError as error:  # a full disk ends no server: only the next start would miss it, after a kill
+            log.warning("the list of running processes can't be written", error=error.strerror)
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, which app workers share: connections wait in it while one of them is restarted."""
+    """A listening socket at `path`, which app workers share: connections wait in it while one of them is restarted.
+
+    Errors: SettingsError, most likely because the path is longer than a socket's may be.
+    """
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(str(path))
+    try:
+        listening.bind(str(path))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(f"can't listen on {path}: {error}; a data folder with a shorter path helps") from error
     path.chmod(0o600)
     listening.listen(1024)
     listening.setblocking(False)  # noqa: FBT003 — its only parameter

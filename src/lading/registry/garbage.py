@@ -32,7 +32,9 @@ class GarbageRunningError(ConflictError):
     """Another process collects."""
 
     def __init__(self) -> None:
-        super().__init__("another collection is running; see `lading gc --dry-run` for what it will free")
+        super().__init__(
+            "another collection is running, or was killed less than five minutes ago; see `lading gc --dry-run`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,7 @@ class Garbage:
             await self._lease()
             async with self.database.write() as unit:
                 dead = await rows.delete_unwanted(unit, page, cutoff=cutoff)
-            for blob in dead:
-                await self.blobs.delete(blob.key)
+            await self.blobs.delete(*(blob.key for blob in dead))
             count += len(dead)
             size += sum(blob.size_bytes for blob in dead)
             await progress(count, max(total, count), "blobs")
@@ -184,6 +185,5 @@ class Garbage:
         async with self.database.read() as connection:
             known = await rows.known_generations(connection, [item.key.digest.text for item in page])
         stray = [item for item in page if known.get(item.key.digest.text) != item.key.generation]
-        for item in stray:
-            await self.blobs.delete(item.key)
+        await self.blobs.delete(*(item.key for item in stray))
         return Tally(len(stray), sum(item.size_bytes for item in stray))

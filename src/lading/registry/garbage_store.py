@@ -150,13 +150,17 @@ async def count_untagged(connection: AsyncConnection, *, cutoff: datetime) -> Ta
 
 
 async def delete_contents(unit: AsyncConnection, *, limit: int = PAGE) -> int:
-    """Drops up to `limit` bodies of manifests that no repository has; how many."""
-    unused = (
-        select(manifest_contents.c.digest)
-        .where(not_(exists().where(manifests.c.digest == manifest_contents.c.digest)))
-        .limit(limit)
+    """Drops up to `limit` bodies of manifests that no repository has; how many.
+
+    Locked first, then looked at anew, as in `delete_unwanted`.
+    """
+    unused = not_(exists().where(manifests.c.digest == manifest_contents.c.digest))
+    locked = list(
+        await unit.scalars(
+            select(manifest_contents.c.digest).where(unused).limit(limit).with_for_update(skip_locked=True)
+        )
     )
-    gone = await unit.execute(delete(manifest_contents).where(manifest_contents.c.digest.in_(unused)))
+    gone = await unit.execute(delete(manifest_contents).where(manifest_contents.c.digest.in_(locked), unused))
     return int(gone.rowcount)
 
 

@@ -4,6 +4,7 @@ The name may hold words like `tags` or `manifests`, so a path is read from its e
 differently (`..`, `//`, encoded slashes and dots) is refused. Source: OCI distribution spec 1.1, "Endpoints".
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -14,6 +15,7 @@ from lading.core.errors import InvalidError, UnknownError
 from lading.core.names import Reference, RepositoryName, parse_reference
 
 _LIMIT = 1024  # bytes of a path: a name of 255, a digest of 135 and the words between fit many times
+_UPLOAD_ID = re.compile(r"[A-Za-z0-9_=-]{1,128}", re.ASCII)  # as in edge/nginx.conf.j2
 
 
 class Kind(Enum):
@@ -55,6 +57,12 @@ class PathInvalidError(InvalidError):
     code = "NAME_INVALID"
 
 
+class UploadIdInvalidError(InvalidError):
+    """Not an upload's id: nothing that was not made here gets as far as the database or a file's name."""
+
+    code = "BLOB_UPLOAD_INVALID"
+
+
 class NotFoundError(UnknownError):
     """No endpoint has this path."""
 
@@ -65,7 +73,8 @@ class NotFoundError(UnknownError):
 def parse_path(raw: bytes) -> Target:
     """What the raw path (no query) names.
 
-    Errors: PathInvalidError, NotFoundError, NameInvalidError, TagInvalidError, DigestInvalidError.
+    Errors: PathInvalidError, NotFoundError, NameInvalidError, TagInvalidError, DigestInvalidError,
+    UploadIdInvalidError.
     """
     parts = _parts(raw)
     match parts:
@@ -76,6 +85,8 @@ def parse_path(raw: bytes) -> Target:
         case [*name, "blobs", "uploads"] | [*name, "blobs", "uploads", ""]:
             return Target(Kind.UPLOAD_START, RepositoryName.parse("/".join(name)))
         case [*name, "blobs", "uploads", upload_id]:
+            if _UPLOAD_ID.fullmatch(upload_id) is None:
+                raise UploadIdInvalidError("no upload has such an id")
             return Target(Kind.UPLOAD, RepositoryName.parse("/".join(name)), upload_id=upload_id)
         case [*name, "blobs", digest]:
             return Target(Kind.BLOB, RepositoryName.parse("/".join(name)), digest=Digest.parse(digest))

@@ -61,7 +61,7 @@ class Pushes:
     ) -> Pushed:
         """The manifest is in the repository, named by the tags.
 
-        Errors: ManifestInvalidError, DigestInvalidError, ManifestBlobUnknownError, TagImmutableError.
+        Errors: ManifestInvalidError, DigestInvalidError, ManifestBlobUnknownError, TagImmutableError, NameUnknownError.
         """
         content = parse_manifest(body, content_type)
         if isinstance(reference, Digest):
@@ -71,8 +71,9 @@ class Pushes:
             digest, tags = Digest.of(body), (reference,)
         account = asked.principal.account_id if asked.principal is not None else None
         now = self.clock.now()
-        async with self.database.write() as unit:
+        async with store.unit_in(self.database, asked.name) as unit:
             repository_id = asked.repository_id or await create_repository(unit, asked.name, by=account, now=now)
+            await store.hold_content(unit, content)
             await self._check(unit, asked, repository_id, content, digest, tags)
             is_new = await store.put_manifest(unit, repository_id, digest, body, content, pushed_by=account, now=now)
             for tag in tags:

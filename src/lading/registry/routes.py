@@ -19,7 +19,7 @@ import structlog
 from lading.blobs.store import BlobKey, BlobStore
 from lading.core.digests import Digest
 from lading.core.errors import InvalidError, Kind, LadingError, UnauthenticatedError
-from lading.core.names import NameInvalidError, RepositoryName, Tag
+from lading.core.names import NameInvalidError, RepositoryName, Tag, TagInvalidError
 from lading.registry import paths
 from lading.registry.challenge import Caller, ChallengeError, Challenges
 from lading.registry.deletion import Deletions
@@ -44,6 +44,7 @@ log = structlog.get_logger()
 API_VERSION = ("docker-distribution-api-version", "registry/2.0")
 _JSON = ("content-type", "application/json")
 _MORE_TAGS = 100
+_NOT_ALLOWED = 405
 _REFUSED_QUALITY = re.compile(r"(?:^|;)\s*q=0(?:\.0*)?\s*(?:;|$)", re.ASCII)
 
 # Code, status. Source: OCI distribution spec 1.1, "Error codes"; Docker registry HTTP API v2 for the statuses.
@@ -171,8 +172,8 @@ class RegistryDoor:
         if status >= 500:  # noqa: PLR2004 — our own trouble
             log.error("request failed", request_id=request.request_id, error=str(error.__cause__ or error))
         headers = [*error.headers.items(), API_VERSION, _JSON]
-        if request.method == "DELETE" and status == 405:  # noqa: PLR2004 — Method Not Allowed names what is
-            headers.append(("allow", "GET, HEAD, PUT, POST, PATCH"))
+        if status == _NOT_ALLOWED:
+            headers.append(("allow", _allowed(request.path, request.method)))
         return Answer(status, headers, error_body(error, request.request_id))
 
     # --- base and lists --------------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ class RegistryDoor:
         asked = await self.pushes.allow(caller, name)
         texts = request.query.get("tag", [])
         if len(texts) > _MORE_TAGS:
-            raise InvalidError(f"at most {_MORE_TAGS} tags can be pushed at once")
+            raise TagInvalidError(f"at most {_MORE_TAGS} tags can be pushed at once")
         more = [Tag.parse(text) for text in texts] if isinstance(reference, Digest) else []
         body = await request.body(self.manifest_limit_bytes)
         content_type = (request.header("content-type") or "").partition(";")[0].strip()
@@ -323,10 +324,10 @@ class RegistryDoor:
             asked = _upload_request(original, target, request.edge_header("x-lading-length"))
             verdict = await self.uploads.check(self._caller(request), asked)
         except LadingError as error:
-            return self._check_refusal(error, request)
+            return self._check_refusal(error, request, original)
         return Answer(204, [("x-lading-verdict", base64.urlsafe_b64encode(msgspec.json.encode(verdict)).decode())])
 
-    def _check_refusal(self, error: LadingError, request: Request) -> Answer:
+    def _check_refusal(self, error: LadingError, request: Request, original: Request) -> Answer:
         status = status_of(error)
         body = error_body(error, request.request_id).decode()
         headers: Headers = [("x-error", body if body.isascii() else quote(body, safe=""))]
@@ -335,6 +336,8 @@ class RegistryDoor:
         if status >= 500 and not isinstance(error, StorageFullError):  # noqa: PLR2004 — our own trouble
             log.error("upload check failed", request_id=request.request_id, error=str(error.__cause__ or error))
         headers += [(f"x-refused-{name}", value) for name, value in error.headers.items()]
+        if status == _NOT_ALLOWED:
+            headers.append(("x-refused-allow", _allowed(original.path, original.method)))
         headers.append(("x-status", str(status if status in _EDGE_STATUSES else 400)))
         return Answer(403, headers)
 
@@ -419,6 +422,12 @@ _HANDLERS: Mapping[tuple[paths.Kind, str], Callable[..., Awaitable[Answer]]] = {
     (paths.Kind.UPLOAD, "PUT"): RegistryDoor.finish_upload,
     (paths.Kind.UPLOAD, "DELETE"): RegistryDoor.delete_upload,
 }
+
+
+def _allowed(path: bytes, method: str) -> str:
+    """What is possible at a path where `method` is not. Source: RFC 9110, 15.5.6."""
+    kind = parse_path(path).kind
+    return ", ".join(sorted(known for at, known in _HANDLERS if at is kind and known != method))
 
 
 def _upload_request(request: Request, target: Target, length: str | None) -> UploadRequest:

@@ -1,18 +1,21 @@
 """The registry's SQL beyond the hot path: rows to values and back. Decides nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, insert, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.access import Principal, Visibility
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName
-from lading.database import Point, Points
+from lading.database import Database, Point, Points
+from lading.registry.errors import NameUnknownError
 from lading.registry.manifests import ManifestContent
 from lading.registry.tables import (
     blob_links,
@@ -54,6 +57,19 @@ _ADVANCE_UPLOAD = (
     .values(offset=bindparam("to"), parts=bindparam("names"), sha256=bindparam("hash"), updated_at=bindparam("now"))
 )
 _DELETE_UPLOAD = delete(uploads).where(uploads.c.id == bindparam("upload"))
+
+
+@asynccontextmanager
+async def unit_in(database: Database, name: RepositoryName, *, durable: bool = True) -> AsyncIterator[AsyncConnection]:
+    """A unit of work that puts something into a repository looked up before.
+
+    Errors: NameUnknownError when it was deleted since: no other foreign key of ours can fail there.
+    """
+    try:
+        async with database.write(durable=durable) as unit:
+            yield unit
+    except IntegrityError as error:
+        raise NameUnknownError(name) from error
 
 
 def visible_to(principal: Principal, *, anonymous_access: bool) -> ColumnElement[bool]:
@@ -195,6 +211,19 @@ async def count_pulls(unit: AsyncConnection, pulls: Iterable[tuple[str, int]]) -
 # --- manifests and tags ----------------------------------------------------------------------------------------------
 
 
+async def hold_content(unit: AsyncConnection, content: ManifestContent) -> None:
+    """No collection takes what the manifest names until this unit of work ends: it skips rows that are held.
+
+    One that was faster is waited for, and what it took is missing then. SQLite has one writer at a time anyway.
+    """
+    if unit.dialect.name != "postgresql":
+        return
+    named = [item.digest.text for item in (*((content.config,) if content.config else ()), *content.layers)]
+    for start in range(0, len(named), _BATCH):
+        held = select(blobs.c.digest).where(blobs.c.digest.in_(named[start : start + _BATCH]))
+        await unit.execute(held.with_for_update(read=True, key_share=True))
+
+
 async def missing_content(
     connection: AsyncConnection, repository_id: str, content: ManifestContent, *, children: bool
 ) -> list[Digest]:
@@ -230,6 +259,11 @@ async def put_manifest(
     now: datetime,
 ) -> bool:
     """The repository has the manifest; True when it is new there. Putting it again touches it."""
+    # An update, though it changes nothing: it holds a body that is there already against a collection, and makes another
+    # push of the same manifest wait for ours.
+    held = {"digest": digest.text}
+    adding = upsert(unit)(manifest_contents).values(body=body, **held)
+    await unit.execute(adding.on_conflict_do_update(index_elements=["digest"], set_=held))
     touched = await unit.execute(
         update(manifests)
         .where(manifests.c.repository_id == repository_id, manifests.c.digest == digest.text)
@@ -237,7 +271,6 @@ async def put_manifest(
     )
     if touched.rowcount:
         return False
-    await unit.execute(upsert(unit)(manifest_contents).values(digest=digest.text, body=body).on_conflict_do_nothing())
     await unit.execute(
         insert(manifests).values(
             repository_id=repository_id,

@@ -86,7 +86,7 @@ class RepositoryTags:
             body = await repository_store.find_body(connection, manifest.digest) or b""
             if manifest.media_type in INDEXES:
                 return await self._in_platforms(connection, repository.id, found, body)
-        facts = await self._facts(manifest, body)
+        facts = await self._facts(repository.id, manifest, body)
         os, architecture = (facts.os, facts.architecture) if facts is not None else ("", "")
         return [TagInPlatform(tag, tag.manifest, tag.manifest.digest, os, architecture, facts) for tag in found]
 
@@ -101,10 +101,14 @@ class RepositoryTags:
             for child in children
         ] or [TagInPlatform(tag, tag.manifest, tag.manifest.digest, "", "", None) for tag in found]
 
-    async def _facts(self, manifest: StoredManifest, body: bytes) -> ImageFacts | None:
+    async def _facts(self, repository_id: str, manifest: StoredManifest, body: bytes) -> ImageFacts | None:
         if manifest.config_digest is None:
             return None
         digest = Digest.parse(manifest.config_digest)
+        async with self.database.read() as connection:
+            # A manifest may name a config that only other repositories have: what it says is theirs (CVE-2024-39897).
+            if not await store.is_linked(connection, repository_id, digest):
+                return None
         blob = await store.find_blob(self.database.points, digest)
         if blob is None or blob.size_bytes > CONFIG_LIMIT:
             return None

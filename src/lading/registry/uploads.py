@@ -250,12 +250,12 @@ class Uploads:
             return Stored(mount)
         upload_id = f"{self.replica}-{secrets.token_hex(16)}"
         if digest is not None and mount is None:
-            part = await body.stage(self.staging, upload_id, self.limits.blob_bytes)
-            self._check_length(verdict, part)
+            verdict = _replace(verdict, upload_id=upload_id)
+            part = await self._stage(verdict, body)
             if part is not None or digest == Digest.of(b"", digest.algorithm):
-                return await self._store(_replace(verdict, upload_id=upload_id), digest, [part] if part else [])
+                return await self._store(verdict, digest, [part] if part else [])
         now = self.clock.now()
-        async with self.database.write(durable=False) as unit:
+        async with store.unit_in(self.database, verdict.repository, durable=False) as unit:
             await store.add_upload(unit, upload_id, _id(verdict), verdict.account_id, now)
         return Begun(upload_id, 0)
 
@@ -264,8 +264,7 @@ class Uploads:
 
         Errors: ChunkOutOfOrderError when another request was faster; BodyCutError, UploadInvalidError, UnavailableError.
         """
-        part = await body.stage(self.staging, verdict.upload_id, self.limits.blob_bytes)
-        self._check_length(verdict, part)
+        part = await self._stage(verdict, body)
         if part is None:
             return Begun(verdict.upload_id, verdict.offset)
         parts = (*verdict.parts, part.name)
@@ -274,16 +273,20 @@ class Uploads:
             raise UploadInvalidError(f"an upload takes at most {_PARTS_LIMIT} chunks: send larger ones")
         offset = verdict.offset + part.size_bytes
         # Not yet a push that was acknowledged: what the machine's death takes, the client sends again.
-        async with self.database.write(durable=False) as unit:
-            moved = await store.advance_upload(
-                unit,
-                verdict.upload_id,
-                expected=verdict.offset,
-                offset=offset,
-                parts=parts,
-                sha256=part.sha256 if len(parts) == 1 else None,
-                now=self.clock.now(),
-            )
+        try:
+            async with self.database.write(durable=False) as unit:
+                moved = await store.advance_upload(
+                    unit,
+                    verdict.upload_id,
+                    expected=verdict.offset,
+                    offset=offset,
+                    parts=parts,
+                    sha256=part.sha256 if len(parts) == 1 else None,
+                    now=self.clock.now(),
+                )
+        except BaseException:
+            await self.staging.discard([part.name])
+            raise
         if not moved:
             await self.staging.discard([part.name])
             location = f"/v2/{verdict.name}/blobs/uploads/{verdict.upload_id}"
@@ -295,8 +298,7 @@ class Uploads:
 
         Errors: DigestInvalidError (the upload is given up); BodyCutError, UploadInvalidError, UnavailableError.
         """
-        part = await body.stage(self.staging, verdict.upload_id, self.limits.blob_bytes)
-        self._check_length(verdict, part)
+        part = await self._stage(verdict, body)
         staged = [Part(name, 0, "") for name in verdict.parts]
         if len(staged) == 1 and verdict.sha256:
             staged = [Part(verdict.parts[0], verdict.offset, verdict.sha256)]
@@ -320,7 +322,7 @@ class Uploads:
     async def _mount(self, verdict: Verdict, digest: Digest) -> bool:
         now = self.clock.now()
         anonymous = self.switches().anonymous_access
-        async with self.database.write() as unit:
+        async with store.unit_in(self.database, verdict.repository) as unit:
             # Without a named source the account's own rights decide, not the token's scopes, which can't name it.
             if not await store.is_blob_visible(unit, verdict.principal, digest, anonymous_access=anonymous):
                 return False
@@ -329,31 +331,43 @@ class Uploads:
             await store.link_blob(unit, _id(verdict), digest, now)
         return True
 
-    def _check_length(self, verdict: Verdict, part: Part | None) -> None:
+    async def _stage(self, verdict: Verdict, body: Body) -> Part | None:
+        """The body as a part, as long as it said to be; None when it is empty."""
+        part = await body.stage(self.staging, verdict.upload_id, self.limits.blob_bytes)
         size = part.size_bytes if part is not None else 0
-        if verdict.body_bytes is not None and size != verdict.body_bytes:
-            raise UploadInvalidError(f"the body has {size} bytes, it said {verdict.body_bytes}; send it again")
+        if verdict.body_bytes is None or size == verdict.body_bytes:
+            return part
+        await self.staging.discard([part.name] if part is not None else [])
+        raise UploadInvalidError(f"the body has {size} bytes, it said {verdict.body_bytes}; send it again")
 
     async def _store(self, verdict: Verdict, digest: Digest, parts: list[Part]) -> Stored:
         names = [part.name for part in parts]
-        path, size = await self._assembled(verdict, digest, parts)
         try:
+            path, size = await self._assembled(verdict, digest, parts)
+            names.append(path.name)
             await self._keep(verdict, digest, path, size)
-        finally:
-            await self.staging.discard([*names, path.name])
+        except BaseException:
+            # What the upload had before this request it has still, so that its status tells the truth.
+            await self.staging.discard([name for name in names if name not in verdict.parts])
+            raise
+        await self.staging.discard(names)
         self.counts.uploads += 1
         self.counts.size_bytes += size
         return Stored(digest)
 
     async def _assembled(self, verdict: Verdict, digest: Digest, parts: list[Part]) -> tuple[Path, int]:
         names = [part.name for part in parts]
-        path = await self.staging.assemble(verdict.upload_id, names)
+        try:
+            path = await self.staging.assemble(verdict.upload_id, names)
+            size = path.stat().st_size
+        except FileNotFoundError as error:  # an earlier try took a part, and failed after that
+            raise UploadUnknownError from error
         if len(parts) == 1 and parts[0].sha256 and digest.algorithm == "sha256":
             found = Digest(f"sha256:{parts[0].sha256}")
         else:
             found = await self.staging.digest(path, digest.algorithm)
         if found == digest:
-            return path, path.stat().st_size
+            return path, size
         async with self.database.write() as unit:
             await store.delete_upload(unit, verdict.upload_id)
         await self.staging.discard([*names, path.name])
@@ -377,7 +391,7 @@ class Uploads:
     async def _link(self, verdict: Verdict, digest: Digest, new: store.BlobRow | None = None) -> bool:
         """Links the blob, with its new row when given. False: the known row is gone, or the new one was not needed."""
         now = self.clock.now()
-        async with self.database.write() as unit:
+        async with store.unit_in(self.database, verdict.repository) as unit:
             if new is not None:
                 used = await store.add_blob(unit, digest, new, now)
                 if not used:

@@ -1,5 +1,6 @@
 """Re-hashing everything that is kept. What differs is put aside and forgotten, so that pushing it again mends it."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -115,16 +116,21 @@ class Verification:
         damaged = Damaged(digest, damage, is_manifest=False, repositories=names)
         if not repair:
             return damaged
-        if damage is not Damage.MISSING:
-            await self.blobs.quarantine(key)
         async with self.database.write() as unit:
+            gone = blobs.c.digest == digest.text, blobs.c.generation == key.generation
+            if not (await unit.execute(select(blobs.c.digest).where(*gone).with_for_update())).first():
+                return damaged  # collected, and perhaps stored anew, since
             await unit.execute(delete(blob_links).where(blob_links.c.digest == digest.text))
-            await unit.execute(delete(blobs).where(blobs.c.digest == digest.text, blobs.c.generation == key.generation))
+            await unit.execute(delete(blobs).where(*gone))
             failed = [
                 Event(EventType.FAIL, SYSTEM, ObjectType.BLOB, digest.text, repository=name, content=damage.value)
                 for name in names
             ]
             await record(unit, self.clock.now(), *failed)
+        # After the commit: from then on who pushes it stores another copy, and nobody is told that this one is kept.
+        if damage is not Damage.MISSING:
+            with contextlib.suppress(BlobMissingError):  # a collection was faster
+                await self.blobs.quarantine(key)
         return damaged
 
     async def _verify_manifests(self, result: Verified) -> None:

@@ -5,7 +5,8 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from lading.web.exchange import Answer, Door, FileBody, Headers, Request, RequestCutError
+from lading.web.errors import error_answer
+from lading.web.exchange import BODILESS, Answer, Door, FileBody, Headers, Request, RequestCutError
 from lading.web.files import parse_range
 
 Scope = MutableMapping[str, Any]
@@ -56,7 +57,7 @@ def _start(status: int, headers: Headers) -> MutableMapping[str, Any]:
 
 async def _send(answer: Answer, send: Send) -> None:
     headers = answer.headers
-    if answer.status != 204 and not any(name == "content-length" for name, _ in headers):  # noqa: PLR2004 — No Content
+    if answer.status not in BODILESS and not any(name == "content-length" for name, _ in headers):
         headers = [*headers, ("content-length", str(len(answer.body)))]
     await send(_start(answer.status, headers))
     await send({"type": "http.response.body", "body": answer.body})
@@ -65,7 +66,11 @@ async def _send(answer: Answer, send: Send) -> None:
 async def _send_file(answer: Answer, file: FileBody, request: Request, send: Send) -> None:
     span = parse_range(request.header("range"), file.size_bytes)
     if span is None:
-        await _send(Answer(416, [("content-range", f"bytes */{file.size_bytes}")]), send)
+        headers = [item for item in answer.headers if item[0].startswith("docker-")]
+        headers.append(("content-range", f"bytes */{file.size_bytes}"))
+        message = "the range lies outside the content"
+        refused = error_answer(416, "RANGE_INVALID", message, request.request_id, headers=headers)
+        await _send(refused.without_body() if request.method == "HEAD" else refused, send)
         return
     start, end = span
     partial = end - start < file.size_bytes

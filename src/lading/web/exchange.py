@@ -21,6 +21,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
 
 Headers = list[tuple[str, str]]
 
+BODILESS = frozenset({204, 304})
+"""Statuses of answers that have no body, and so no Content-Length of ours. Source: RFC 9110, 8.6."""
+
 
 class RequestCutError(InvalidError):
     """The client went away before its body was whole."""
@@ -151,7 +154,12 @@ def parse_length(text: str | None) -> int | None:
 
 
 def parse_query(raw: bytes) -> dict[str, list[str]]:
-    """A query's, or a form's, values by name, in order. Errors: InvalidError when it has too many, or is not UTF-8."""
+    """A query's, or a form's, values by name, in order.
+
+    Errors: InvalidError when it has too many, is not UTF-8, or holds NUL, which PostgreSQL keeps in no text.
+    """
+    if b"%00" in raw or b"\0" in raw:
+        raise InvalidError("the query holds a NUL character")
     try:
         pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS, errors="strict")
     except ValueError as error:
@@ -183,7 +191,9 @@ class Answer:
     def without_body(self) -> "Answer":
         """The answer to HEAD: the headers tell the body's length, which does not come."""
         if self.body:
-            return replace(self, headers=[*self.headers, ("content-length", str(len(self.body)))], body=b"")
+            # Said once: two lengths, even equal ones, are no answer (RFC 9112, 6.3), and FastAPI has said it already.
+            headers = [item for item in self.headers if item[0] != "content-length"]
+            return replace(self, headers=[*headers, ("content-length", str(len(self.body)))], body=b"")
         return self
 
 

@@ -3,6 +3,7 @@
 All processes of a server write into one folder (PROMETHEUS_MULTIPROC_DIR); `/metrics` adds them up.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,21 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _SAMPLES_LIMIT = 20_000  # durations kept between two flushes, per door
+_FILE_BYTES = 64 * 1024  # as large as Prometheus' client makes them
+_SHARED = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+
+def _take_room(folder: Path) -> None:
+    """This process's shared files have all their bytes on the disk before they are mapped.
+
+    The client makes them as holes, and writing into the map of a hole kills the process (SIGBUS) when the disk is full.
+    """
+    for kind in ("counter", "histogram"):
+        (folder / f"{kind}_{os.getpid()}.db").write_bytes(bytes(_FILE_BYTES))
+
+
+if _SHARED is not None:
+    _take_room(Path(_SHARED))
 
 REQUESTS = Counter("lading_requests", "Requests answered.", ["door", "method", "status"], registry=None)
 SECONDS = Histogram("lading_request_seconds", "Time from request to answer, in the app.", ["door"], registry=None)

@@ -12,10 +12,13 @@ from typing import cast
 import httptools
 import structlog
 
-from lading.web.exchange import Answer, Door, Request, RequestCutError
+from lading.web.exchange import BODILESS, Answer, Door, Request, RequestCutError
 
 log = structlog.get_logger()
 
+_UNREADABLE_BODY = '{"errors":[{"code":"UNSUPPORTED","message":"the request is not HTTP as it should be"}]}'
+_UNREADABLE = Answer(400, [("content-type", "application/json")], _UNREADABLE_BODY.encode())
+_UNREADABLE_CHECK = Answer(403, [("x-status", "400"), ("x-error", _UNREADABLE_BODY)])  # as registry.routes refuses one
 _BODY_LIMIT = 32 * 1024 * 1024  # bytes; nginx's own limits are below it
 
 
@@ -43,8 +46,7 @@ class UnixFront(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            log.warning("nginx sent what is not HTTP")
-            self._close()
+            self._refuse()
 
     # httptools
 
@@ -113,6 +115,15 @@ class UnixFront(asyncio.Protocol):
         if transport is not None and not transport.is_closing():
             transport.write(_message(answer))
 
+    def _refuse(self) -> None:
+        """nginx passes on what this parser, stricter, can't read: unknown methods, bytes outside ASCII, control characters."""
+        log.info("a request that can't be parsed was refused")
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            is_check = self._url == b"/_edge/check"
+            transport.write(_message(_UNREADABLE_CHECK if is_check else _UNREADABLE))
+            transport.close()
+
     def _close(self) -> None:
         if self._transport is not None:
             self._transport.close()
@@ -127,7 +138,7 @@ def _message(answer: Answer) -> bytes:
         has_length = has_length or name == "content-length"
     if answer.file is not None:
         lines.append(f"x-accel-redirect: {answer.file.accelerated}\r\n")
-    if not has_length and answer.status != 204:  # noqa: PLR2004 — No Content
+    if not has_length and answer.status not in BODILESS:
         lines.append(f"content-length: {len(answer.body)}\r\n")
     lines.append("\r\n")
     return "".join(lines).encode("latin-1") + answer.body

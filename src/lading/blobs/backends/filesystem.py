@@ -4,8 +4,9 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from lading.blobs.store import BlobKey, BlobMissingError, LocalFile, StoredBlob
@@ -61,8 +62,12 @@ class FilesystemBlobs:
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
                 yield chunk
 
-    async def delete(self, key: BlobKey) -> None:
-        await asyncio.to_thread((self._root / self._name(key)).unlink, missing_ok=True)
+    async def delete(self, *keys: BlobKey) -> None:
+        await asyncio.to_thread(self._delete, keys)
+
+    def _delete(self, keys: Iterable[BlobKey]) -> None:
+        for key in keys:
+            (self._root / self._name(key)).unlink(missing_ok=True)
 
     async def quarantine(self, key: BlobKey) -> None:
         target = self._quarantine / f"{key.digest.algorithm}-{key.digest.hex}.{key.generation}"
@@ -74,9 +79,7 @@ class FilesystemBlobs:
 
     async def list(self) -> AsyncIterator[StoredBlob]:
         walk = self._walk()
-        while batch := await asyncio.to_thread(
-            lambda: [item for item, _ in zip(walk, range(_LIST_BATCH), strict=False)]
-        ):
+        while batch := await asyncio.to_thread(lambda: list(islice(walk, _LIST_BATCH))):
             for item in batch:
                 yield item
 
