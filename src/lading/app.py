@@ -25,7 +25,6 @@ import uvloop
 
 from lading import __version__, logs
 from lading.access import ANONYMOUS, Principal
-from lading.accounts import api as accounts_api
 from lading.accounts import tables as accounts_tables
 from lading.accounts.access_tokens import AccessTokens
 from lading.accounts.authenticator import AccountAuthenticator
@@ -37,9 +36,7 @@ from lading.accounts.token_service import TokenService
 from lading.accounts.users import Users
 from lading.blobs.backends.filesystem import FilesystemBlobs
 from lading.blobs.staging import Staging
-from lading.cluster import api as cluster_api
 from lading.cluster import tables as cluster_tables
-from lading.cluster.api import Site
 from lading.cluster.health import HealthChecks
 from lading.cluster.replicas import HEARTBEAT, Replicas
 from lading.cluster.routes import LOOPBACK, OpenDoor
@@ -61,7 +58,6 @@ from lading.keys.master import MasterKey
 from lading.keys.server_certificate import OwnFiles, ServerCertificates
 from lading.keys.store import SecretStore
 from lading.keys.token_signing import RELOAD_EVERY, TokenSigner
-from lading.registry import api as registry_api
 from lading.registry import tables as registry_tables
 from lading.registry.challenge import Challenges
 from lading.registry.deletion import Deletions
@@ -77,7 +73,6 @@ from lading.registry.tags import RepositoryTags
 from lading.registry.uploads import Limits, Uploads
 from lading.registry.verification import Verification
 from lading.settings import Settings
-from lading.web.api import ApiDoor, make_api
 from lading.web.asgi import Receive, Scope, Send, answer_asgi
 from lading.web.exchange import Answer, Door, Request
 from lading.web.metrics import Metrics
@@ -207,12 +202,18 @@ def make_live_settings(database: Database, clock: SystemClock, settings: Setting
     return LiveSettings(database, clock, SiteSettings(**{name: getattr(registry, name) for name in names}), pinned)
 
 
-def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> ApiDoor:
+def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     """The REST doors. `everyone` is who those without credentials are."""
+    # Imported here, since FastAPI takes long to import, and neither the job worker nor most commands have REST doors.
+    from lading.accounts import api as accounts_api  # noqa: PLC0415 — see above
+    from lading.cluster import api as cluster_api  # noqa: PLC0415
+    from lading.registry import api as registry_api  # noqa: PLC0415
+    from lading.web.api import make_api  # noqa: PLC0415
+
     boot = parts.boot
     repositories = Repositories(parts.database, parts.clock, parts.switches)
     tags = RepositoryTags(parts.database, repositories, parts.blobs, parts.clock)
-    site = Site(boot.service, boot.port, boot.replica, __version__)
+    site = cluster_api.Site(boot.service, boot.port, boot.replica, __version__)
     routers = (
         registry_api.router(repositories, tags),
         accounts_api.router(parts.users, parts.access_tokens, parts.sign_in),
@@ -276,7 +277,7 @@ class Doors:
 
     registry: RegistryDoor
     token: TokenDoor
-    api: ApiDoor
+    api: Door
     open: OpenDoor
 
     def at(self, path: bytes) -> tuple[str, Door]:

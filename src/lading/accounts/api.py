@@ -24,7 +24,8 @@ from lading.core.clock import rfc3339
 from lading.core.errors import DeniedError, InvalidError
 from lading.events.log import Actor
 from lading.web.api import SignedIn
-from lading.web.paging import PAGE_LIMIT, AskedPage, Paging, tell_page
+from lading.web.asked_page import AskedPage, tell_page
+from lading.web.paging import PAGE_LIMIT, Paging
 
 _TokenId = Annotated[str, Path(max_length=64)]
 _Name = Annotated[str, Path(max_length=100)]

@@ -21,7 +21,7 @@ from lading.registry.repositories import Repositories, RepositoryChanges
 from lading.registry.repository_store import StoredManifest, StoredRepository, StoredTag
 from lading.registry.tags import RepositoryTags, TagInPlatform
 from lading.web.api import Caller, SignedIn
-from lading.web.paging import AskedPage, tell_page
+from lading.web.asked_page import AskedPage, tell_page
 
 _TEXT, _LONG_TEXT = 4096, 256 * 1024  # characters of descriptions
 _Part = Annotated[str, Path(max_length=255)]

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lading.accounts.passwords import Passwords
+from lading.accounts.passwords import HashParameters, Passwords
 from lading.accounts.throttle import Throttle
 from lading.accounts.token_secrets import PREFIX, is_secret, make_secret, secret_id
 from lading.core.errors import TooManyError
-from support.apps import CHEAP
+
+CHEAP = HashParameters(memory_kib=8, iterations=1, lanes=1)
 
 
 def test_a_made_secret_is_recognised_and_never_the_same() -> None:

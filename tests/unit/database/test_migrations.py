@@ -1,13 +1,16 @@
 """The migrations make exactly the rooms' tables, on each kind of database."""
 
+from pathlib import Path
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from lading.app import ROOM_TABLES
-from lading.database import Database, metadata
+from lading.database import Database, metadata, migrations
 
 
 def difference(connection: Connection) -> list[Any]:
@@ -20,6 +23,12 @@ def difference(connection: Connection) -> list[Any]:
 async def test_the_migrations_make_the_tables_that_the_rooms_name(database: Database) -> None:
     async with database.read() as connection:
         assert await connection.run_sync(difference) == []
+
+
+def test_the_newest_revision_is_the_head_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.newest()
 
 
 async def test_every_table_belongs_to_a_room(database: Database) -> None:

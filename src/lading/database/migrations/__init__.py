@@ -8,11 +8,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from lading.core.clock import SystemClock
@@ -23,26 +19,21 @@ from lading.database.schema import locks
 
 _LEASE = timedelta(minutes=10)
 _ATTEMPTS = 600
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    return config
+_VERSIONS = Path(__file__).parent / "versions"
 
 
 def newest() -> str:
-    """The revision that this version of the program wants."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise RuntimeError("no migrations are packaged")
-    return head
+    """The revision that this version of the program wants: the number that the last file in `versions` begins with."""
+    return max(path.name for path in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
 async def current(database: Database) -> str | None:
     """The revision that the database is at; None when it is empty."""
     async with database.read() as connection:
-        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
+            return None
+        revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
 
 
 async def upgrade(database: Database) -> None:
@@ -81,6 +72,11 @@ async def _make_locks(database: Database) -> None:
 
 
 def _run(connection: Connection) -> None:
-    config = _config()
+    # Imported here: Alembic takes long to import, and every process asks for the revision, but only one migrates.
+    from alembic import command  # noqa: PLC0415 — see above
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_VERSIONS.parent))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
