@@ -127,9 +127,10 @@ class Boot:
         names = [f"[{name}]" if ":" in name else name for name in self.settings.host_names]
         return frozenset([self.service, *names, *(f"{name}:{self.port}" for name in names)])
 
-    def realm_of(self, host: str) -> str:
-        """The token service's URL for a request's Host; never a name that is not ours."""
-        return f"https://{host}/auth/token" if host in self.hosts else f"{self.url.rstrip('/')}/auth/token"
+    def realm_of(self, origin: str) -> str:
+        """The token service's URL for a request's origin; never at a host that is not ours."""
+        known = origin.partition("://")[2] in self.hosts
+        return f"{origin if known else self.url.rstrip('/')}/auth/token"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import socket
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -45,7 +45,8 @@ def _no_path(url: HttpUrl) -> HttpUrl:
 class ServerSettings(_Section):
     """Where and how it listens."""
 
-    host: str = "0.0.0.0"  # noqa: S104 — a registry is there to be reached; [::] listens on IPv6 too
+    # A registry is there to be reached; [::] listens on IPv6 too.
+    host: Annotated[str, AfterValidator(lambda host: host.strip("[]"))] = "0.0.0.0"  # noqa: S104
     port: int = Field(default=5443, ge=0, le=65535)  # 0 picks a free one
     edge: Literal["auto", "nginx", "none"] = "auto"
     external_url: Annotated[HttpUrl, AfterValidator(_no_path)] | None = None  # as clients name it
@@ -155,11 +156,12 @@ class Settings(_Section):
 
     @property
     def host_names(self) -> tuple[str, ...]:
-        """Every name this server goes by: the external URL's, the configured ones, localhost, this host's."""
-        external = self.server.external_url
+        """Every name this server goes by: the external URL's, the configured ones, localhost, this host's, its address."""
+        external, here = self.server.external_url, self.server.host
         first = [external.host] if external is not None and external.host else []
         names = [*first, *self.server.names, "localhost", "127.0.0.1", "::1", socket.gethostname()]
-        return tuple(dict.fromkeys(name.lower() for name in names))
+        address = [] if here in {"0.0.0.0", "::"} else [here]  # noqa: S104 — compared: these are all addresses, and no name
+        return tuple(dict.fromkeys(_as_certificates_have_it(name) for name in (*names, *address)))
 
     @classmethod
     def load(
@@ -181,6 +183,13 @@ class Settings(_Section):
             return cls.model_validate(tree)
         except ValidationError as error:
             raise SettingsError(_first_problem(error)) from error
+
+
+def _as_certificates_have_it(name: str) -> str:
+    try:
+        return str(ip_address(name.strip("[]")))
+    except ValueError:
+        return name.lower()
 
 
 def given_keys(file: Path | None, environment: Mapping[str, str] = os.environ) -> frozenset[str]:

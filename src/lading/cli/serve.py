@@ -141,7 +141,7 @@ async def _supervise(
         await _wait_until_ready(plan)
         authority = await certificates.authority()
         _show(made, plan, authority.pair.fingerprint)
-        print(f"ready {plan.url}", flush=True)  # noqa: T201 — the line that automation waits for
+        print(f"ready {plan.local_url}", flush=True)  # noqa: T201 — the line that automation waits for
 
     await supervisor.run(announce, refresh)
 

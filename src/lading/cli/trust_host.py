@@ -23,6 +23,7 @@ from lading.core.folders import write_durably
 
 _ANSWER_LIMIT = 1024 * 1024
 _DEFAULT_PORT = 443
+_LAST_PORT = 65535  # the system takes larger ones, and means another
 
 
 class AuthorityInvalidError(InvalidError):
@@ -71,8 +72,9 @@ def trust_host(
     pem = authority.public_bytes(Encoding.PEM)
     refused = [place for place in wanted if not _write(place.path, pem)]
     if refused:
-        console.print("Not written, for want of rights; as root, run this again:", style="yellow")
+        console.print("Not all was written; with more rights, run this again:", style="yellow")
         console.print(f"  lading trust-host {host} --fingerprint {found}")
+        raise typer.Exit(1)
     console.print(f"next: docker login {host}")
 
 
@@ -80,7 +82,8 @@ def _parse_host(host: str) -> tuple[str, int]:
     name, colon, port = host.rpartition(":")
     if not colon or host.endswith("]"):
         name, port = host, str(_DEFAULT_PORT)
-    if not port.isdigit() or not name or "/" in host or host.startswith(("-", ".")) or ".." in host:
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT
+    if not is_port or not name or "/" in host or host.startswith(("-", ".")) or ".." in host:
         raise SettingsError(f"{host!r} is not HOST:PORT, such as localhost:5443")
     return name.strip("[]"), int(port)
 
@@ -125,7 +128,8 @@ def _write(path: Path, pem: bytes) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, pem, mode=0o644)
-    except PermissionError:
+    except OSError as error:  # no rights, or a file system that is read-only
+        console.print(f"can't write {path}: {error.strerror}", style="yellow")
         return False
     console.print(f"wrote {path}")
     return True

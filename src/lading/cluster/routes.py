@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 import msgspec
@@ -60,6 +60,8 @@ class OpenDoor:
             address = ip_address(request.client)
         except ValueError:
             return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:  # a socket that listens on both
+            address = address.ipv4_mapped
         return any(address in network for network in self.status_networks)
 
     def _status(self) -> bytes:

@@ -32,15 +32,15 @@ class ChallengeError(UnauthenticatedError):
 
 
 class Challenges:
-    """Makes challenges. `realm_of` gives the token service's URL for a request's Host header; `service` names us."""
+    """Makes challenges. `realm_of` gives the token service's URL for a request's origin; `service` names us."""
 
     def __init__(self, realm_of: Callable[[str], str], service: str) -> None:
         self._realm_of = realm_of
         self._service = service
 
-    def make(self, host: str, scope: str, *, error: str = "") -> ChallengeError:
+    def make(self, origin: str, scope: str, *, error: str = "") -> ChallengeError:
         """The error that challenges for `scope`; `error` is RFC 6750's word for what was wrong with the token given."""
-        parts = [f'Bearer realm="{self._realm_of(host)}"', f'service="{self._service}"']
+        parts = [f'Bearer realm="{self._realm_of(origin)}"', f'service="{self._service}"']
         if scope:
             parts.append(f'scope="{scope}"')
         if error:
@@ -51,13 +51,13 @@ class Challenges:
 class Caller:
     """One request's token, asked about repositories. `token` is None when none was sent."""
 
-    __slots__ = ("_anonymous_access", "_challenges", "_host", "token")
+    __slots__ = ("_anonymous_access", "_challenges", "_origin", "token")
 
     def __init__(
-        self, token: RegistryToken | None, host: str, challenges: Challenges, *, anonymous_access: bool
+        self, token: RegistryToken | None, origin: str, challenges: Challenges, *, anonymous_access: bool
     ) -> None:
         self.token = token
-        self._host = host
+        self._origin = origin
         self._challenges = challenges
         self._anonymous_access = anonymous_access
 
@@ -101,9 +101,9 @@ class Caller:
 
     def challenge_catalog(self) -> ChallengeError:
         return self._challenges.make(
-            self._host, "registry:catalog:*", error="insufficient_scope" if self.token is not None else ""
+            self._origin, "registry:catalog:*", error="insufficient_scope" if self.token is not None else ""
         )
 
     def _challenge(self, name: RepositoryName, actions: str, also: str = "", *, error: str = "") -> ChallengeError:
         scope = f"repository:{name}:{actions}" + (f" {also}" if also else "")
-        return self._challenges.make(self._host, scope, error=error)
+        return self._challenges.make(self._origin, scope, error=error)

@@ -165,7 +165,7 @@ class RegistryDoor:
             except UnauthenticatedError:
                 token = None
         switches = self.switches()
-        return Caller(token, request.host, self.challenges, anonymous_access=switches.anonymous_access)
+        return Caller(token, request.origin, self.challenges, anonymous_access=switches.anonymous_access)
 
     def _refusal(self, error: LadingError, request: Request) -> Answer:
         status = status_of(error)
@@ -181,11 +181,11 @@ class RegistryDoor:
     async def base(self, request: Request, _target: Target, caller: Caller) -> Answer:
         token = caller.token
         if token is None:
-            raise self.challenges.make(request.host, "")
+            raise self.challenges.make(request.origin, "")
         try:
             await self.authenticator.principal_of(token.account_id, token.epoch)
         except UnauthenticatedError:
-            raise self.challenges.make(request.host, "", error="invalid_token") from None
+            raise self.challenges.make(request.origin, "", error="invalid_token") from None
         return Answer(200, [API_VERSION, _JSON], b"{}")
 
     async def catalog(self, request: Request, _target: Target, caller: Caller) -> Answer:

@@ -114,6 +114,11 @@ class Request:
         return (self.header("host") or "").lower()
 
     @property
+    def origin(self) -> str:
+        """Where the client sees us: scheme, host and port. The scheme may be what a trusted proxy said."""
+        return f"{self.edge_header('x-lading-scheme') or 'https'}://{self.host}"
+
+    @property
     def length(self) -> int | None:
         """Content-Length; None when the body's length is not known beforehand. Errors: InvalidError."""
         return parse_length(self.header("content-length"))
