@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup packages test-packages serve test check bench conformance demo migration lock clean
+.PHONY: help setup packages test-packages serve test check bench scale conformance demo migration lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -41,6 +41,10 @@ conformance: setup ## Run the OCI conformance suite, through nginx and without i
 bench: setup ## Measure beside Debian's docker-registry, alternating, and print ratios
 	@dev/packages bench
 	@$(BIN)/python bench/run.py
+
+scale: setup ## Collect 100,000 dead blobs, claim one of 10,000 jobs, and print how long it takes
+	@dev/packages test
+	@$(BIN)/python dev/scale.py
 
 demo: setup ## Start a throw-away registry, push and pull a real image, and tell what happened
 	@dev/packages demo

@@ -142,6 +142,21 @@ def test_attack_3_a_stranger_is_refused_before_his_manifest_is_read(server: Serv
         assert connection.read().status in {401, 413}
 
 
+@pytest.mark.parametrize("length", [{"Transfer-Encoding": "chunked"}, {"Content-Length": "100000"}], ids=str)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", f"/v2/{NAME}/manifests/endless"), ("POST", "/api/v0/repositories/admin"), ("POST", "/enzi/v0/accounts")],
+)
+def test_attack_3_a_stranger_is_answered_while_his_body_is_still_to_come(
+    server: Server, method: str, path: str, length: dict[str, str]
+) -> None:
+    """None of it is waited for, so strangers can fill neither memory nor disk."""
+    with Connection(server) as connection:
+        connection.send_head(method, path, {"Content-Type": OCI_MANIFEST, **length})
+        connection.socket.sendall(b"5\r\n[1, 2\r\n")
+        assert connection.read().status == 401
+
+
 @pytest.mark.parametrize(("size", "status"), [(4 * MEBIBYTE, 201), (4 * MEBIBYTE + 1, 413)])
 def test_attack_3_a_manifest_of_four_mebibytes_is_taken_and_one_byte_more_is_not(
     server: Server, size: int, status: int

@@ -233,12 +233,12 @@ def test_an_upload_of_very_many_chunks_is_accepted(nginx_server: Server) -> None
 
 def test_a_client_that_goes_away_leaves_nothing_and_may_go_on(nginx_server: Server, staging: Watch) -> None:
     token = nginx_server.bearer("repository:admin/gone:pull,push")
-    data = secrets.token_bytes(200_000)
+    data = secrets.token_bytes(3_000_000)  # nginx holds the first megabyte in memory
     with Connection(nginx_server) as connection:
         location = begin(connection, "admin/gone", token)
     with Connection(nginx_server) as connection:
         connection.send_head("PATCH", location, {**token, "Content-Length": str(len(data))})
-        connection.socket.sendall(data[:100_000])
+        connection.socket.sendall(data[:2_000_000])
         wait_for(lambda: staging.most > 0)
     wait_for(lambda: not list((nginx_server.data / "spool").iterdir()))
     with Connection(nginx_server) as connection:

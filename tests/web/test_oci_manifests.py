@@ -381,3 +381,16 @@ async def test_layers_stay_when_a_manifest_is_deleted(repository: Repository) ->
     assert json.loads(made.manifest)["layers"][0]["mediaType"] == LAYER
     assert (await repository.ask("DELETE", f"manifests/{digest}")).status_code == 202
     assert (await repository.ask("HEAD", f"blobs/{digest_of(made.layers[0])}")).status_code == 200
+
+
+async def test_attack_1_the_same_bytes_do_not_become_another_type(repository: Repository) -> None:
+    """A tag that names them would mean something else."""
+    document = {key: value for key, value in json.loads(make_image().manifest).items() if key != "mediaType"}
+    body = json.dumps(document).encode()
+    assert (await repository.put("latest", body, OCI_MANIFEST)).status_code == 201
+    refused = await repository.put("other", body, DOCKER_MANIFEST)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "MANIFEST_INVALID")
+    assert OCI_MANIFEST in refused.json()["errors"][0]["message"]
+    assert (await repository.ask("GET", "manifests/latest")).headers["content-type"] == OCI_MANIFEST
+    assert (await repository.ask("GET", "manifests/other")).status_code == 404
+    assert (await repository.put("latest", body, OCI_MANIFEST)).status_code == 201

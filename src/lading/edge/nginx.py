@@ -32,6 +32,7 @@ REFUSED_STATUSES = (400, 404, 405, 413, 416, 429, 503, 507)
 _LOOPBACK = ("127.0.0.0/8", "::1")
 _MODERN_HTTP2 = (1, 25, 1)
 _VERSION = re.compile(r"nginx/(\d+)\.(\d+)\.(\d+)")
+_BODY_LIMIT = 1024 * 1024  # bytes, where no location says more; as in web/api.py
 _SLACK = 4096  # bytes over the app's own limit, so that the app can say it better
 
 
@@ -86,7 +87,7 @@ def render(plan: EdgePlan, version: tuple[int, int, int]) -> str:
         redirect_to=plan.external_url or f"https://$host:{plan.port}",
         trusted_proxies=plan.trusted_proxies,
         status_networks=[*_LOOPBACK, *plan.status_networks],
-        small_body_bytes=16 * 1024 * 1024,
+        small_body_bytes=_BODY_LIMIT + _SLACK,
         manifest_limit_bytes=plan.manifest_limit_bytes + _SLACK,
         blob_limit_bytes=plan.blob_limit_bytes,
         open_files=min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),

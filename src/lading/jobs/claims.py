@@ -34,7 +34,7 @@ class Claims:
             if not actions or not await store.is_due(connection, actions, now):
                 return None
         lease = secrets.token_hex(16)
-        async with self.database.write() as unit:
+        async with self.database.write(durable=False) as unit:  # a claim that is lost is a job that waits
             job = await store.claim(unit, actions, worker=self.worker_id, lease=lease, now=now)
         return None if job is None else Claim(job, lease)
 
@@ -100,7 +100,17 @@ class Claims:
             silent = await store.list_silent(connection, before, limit=_PAGE)
         return sum([await self._take(claim, now, before) for claim in silent])
 
-    async def _take(self, claim: Claim, now: datetime, before: datetime) -> bool:
+    async def take_back(self) -> int:
+        """How many jobs a dead process of this worker's id left running: they wait again, or are errored, as above.
+
+        Call it before the first claim: there is one living process of an id.
+        """
+        now = self.clock.now()
+        async with self.database.read() as connection:
+            left = await store.list_claims(connection, self.worker_id, limit=_PAGE)
+        return sum([await self._take(claim, now, None) for claim in left])
+
+    async def _take(self, claim: Claim, now: datetime, before: datetime | None) -> bool:
         losses, silent = claim.job.losses + 1, f"worker {claim.job.worker_id} fell silent"
         async with self.database.write() as unit:
             if losses >= LOSSES_LIMIT:

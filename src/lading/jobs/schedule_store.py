@@ -37,12 +37,9 @@ async def put(unit: AsyncConnection, made: Schedule) -> None:
         "stop_timeout_ms": to_milliseconds(made.stop_timeout),
         "retries": made.retries,
     }
-    due = case((schedules.c.schedule == made.schedule, schedules.c.next_run_at), else_=made.next_run_at)
-    await unit.execute(
-        dialect.insert(schedules)
-        .values(action=made.action, id=made.id, next_run_at=made.next_run_at, **changes)
-        .on_conflict_do_update(index_elements=["action"], set_={**changes, "next_run_at": due})
-    )
+    added = dialect.insert(schedules).values(action=made.action, id=made.id, next_run_at=made.next_run_at, **changes)
+    due = case((schedules.c.schedule == made.schedule, schedules.c.next_run_at), else_=added.excluded.next_run_at)
+    await unit.execute(added.on_conflict_do_update(index_elements=["action"], set_={**changes, "next_run_at": due}))
 
 
 async def find(connection: AsyncConnection, action: str) -> Schedule | None:

@@ -79,6 +79,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until `stop` is called; then what runs gets its stop timeout, and is given back to the queue."""
+        await _calmly(self._claims.take_back)
         background = [
             asyncio.create_task(_again_and_again(self._beat, self.timing.heartbeat)),
             asyncio.create_task(_again_and_again(self._watch, self.timing.poll)),

@@ -15,7 +15,13 @@ from lading.events.log import Actor, Event, EventType, ObjectType, record
 from lading.registry import store
 from lading.registry.challenge import Caller
 from lading.registry.creation import create_repository
-from lading.registry.errors import DisabledError, ManifestBlobUnknownError, NameUnknownError, TagImmutableError
+from lading.registry.errors import (
+    DisabledError,
+    ManifestBlobUnknownError,
+    ManifestInvalidError,
+    NameUnknownError,
+    TagImmutableError,
+)
 from lading.registry.manifests import ManifestContent, check_digest, parse_manifest
 from lading.registry.points import Asked, RegistryPoints
 from lading.registry.switches import CurrentSwitches
@@ -95,6 +101,13 @@ class Pushes:
         digest: Digest,
         tags: Sequence[Tag],
     ) -> None:
+        known_type = await store.find_media_type(unit, repository_id, digest)
+        if known_type not in {None, content.media_type}:
+            # Its tags would mean something else than what was pushed under them (CVE-2021-41190).
+            raise ManifestInvalidError(
+                f"the repository {asked.name} has the manifest {digest} already, as {known_type}: "
+                f"delete it before you push it as {content.media_type}"
+            )
         if not self.switches().sparse_images:
             missing = await store.missing_content(unit, repository_id, content, children=False)
             if missing:

@@ -248,6 +248,16 @@ async def _which(
     return found
 
 
+async def find_media_type(connection: AsyncConnection, repository_id: str, digest: Digest) -> str | None:
+    """The type that the manifest has in the repository; None when it is not there."""
+    found: str | None = await connection.scalar(
+        select(manifests.c.media_type).where(
+            manifests.c.repository_id == repository_id, manifests.c.digest == digest.text
+        )
+    )
+    return found
+
+
 async def put_manifest(
     unit: AsyncConnection,
     repository_id: str,
@@ -267,7 +277,7 @@ async def put_manifest(
     touched = await unit.execute(
         update(manifests)
         .where(manifests.c.repository_id == repository_id, manifests.c.digest == digest.text)
-        .values(touched_at=now, media_type=content.media_type)
+        .values(touched_at=now)
     )
     if touched.rowcount:
         return False

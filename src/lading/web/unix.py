@@ -19,13 +19,77 @@ log = structlog.get_logger()
 _UNREADABLE_BODY = '{"errors":[{"code":"UNSUPPORTED","message":"the request is not HTTP as it should be"}]}'
 _UNREADABLE = Answer(400, [("content-type", "application/json")], _UNREADABLE_BODY.encode())
 _UNREADABLE_CHECK = Answer(403, [("x-status", "400"), ("x-error", _UNREADABLE_BODY)])  # as registry.routes refuses one
-_BODY_LIMIT = 32 * 1024 * 1024  # bytes; nginx's own limits are below it
+_AHEAD = 256 * 1024  # bytes of a body that wait for the door; then nginx waits, too
+
+
+class _Body:
+    """A request's body as it comes. Who never asks for it gets none of it into memory but `_AHEAD`."""
+
+    __slots__ = ("_chunks", "_is_cut", "_is_paused", "_is_wanted", "_size", "_transport", "_waiting", "is_whole")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.is_whole = False
+        self._transport = transport
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._is_cut = self._is_paused = False
+        self._is_wanted = True
+        self._waiting: asyncio.Future[None] | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        if self._is_wanted:
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            if self._size > _AHEAD and not self._is_paused:
+                self._is_paused = True
+                self._transport.pause_reading()
+            self._wake()
+
+    def end(self) -> None:
+        self.is_whole = True
+        self._wake()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        self._wake()
+
+    def discard(self) -> None:
+        """What still comes is for nobody."""
+        self._is_wanted = False
+        self._take()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while True:
+            for chunk in self._take():
+                yield chunk
+            if self._chunks:
+                continue
+            if self.is_whole:
+                return
+            if self._is_cut:
+                raise RequestCutError
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+
+    def _take(self) -> list[bytes]:
+        taken, self._chunks, self._size = self._chunks, [], 0
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+        return taken
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class UnixFront(asyncio.Protocol):
-    """One connection from nginx. Requests come one after the other; nginx does not send two at once."""
+    """One connection from nginx. Requests come one after the other; nginx does not send two at once.
 
-    __slots__ = ("_body", "_door", "_headers", "_parser", "_size", "_tasks", "_transport", "_url")
+    The door is asked as soon as the headers are there: it knows who sends a body before it takes any of it.
+    """
+
+    __slots__ = ("_body", "_door", "_headers", "_parser", "_tasks", "_transport", "_url")
 
     def __init__(self, door: Door, tasks: set[asyncio.Task[None]]) -> None:
         self._door = door
@@ -34,13 +98,16 @@ class UnixFront(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._url = b""
         self._headers: dict[bytes, bytes | list[bytes]] = {}
-        self._body: list[bytes] = []
-        self._size = 0
+        self._body: _Body | None = None
 
     # asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self._body is not None:
+            self._body.cut()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -51,7 +118,7 @@ class UnixFront(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        self._url, self._headers, self._body, self._size = b"", {}, [], 0
+        self._url, self._headers = b"", {}
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -66,16 +133,13 @@ class UnixFront(asyncio.Protocol):
         else:
             self._headers[name] = [known, value]
 
-    def on_body(self, body: bytes) -> None:
-        self._size += len(body)
-        if self._size > _BODY_LIMIT:
-            self._close()
-        else:
-            self._body.append(body)
-
-    def on_message_complete(self) -> None:
+    def on_headers_complete(self) -> None:
+        transport = self._transport
+        if transport is None:
+            raise RuntimeError("a connection that was never made sends nothing")
         path, _, query = self._url.partition(b"?")
-        headers, body = self._headers, self._body
+        headers, body = self._headers, _Body(transport)
+        self._body = body
 
         def header(name: str) -> str | None:
             value = headers.get(name.encode())
@@ -87,25 +151,29 @@ class UnixFront(asyncio.Protocol):
             value = headers.get(name.encode(), [])
             return [item.decode("latin-1") for item in (value if isinstance(value, list) else [value])]
 
-        async def chunks() -> AsyncIterator[bytes]:
-            for chunk in body:
-                yield chunk
-
         request = Request(
             self._parser.get_method().decode("latin-1"),
             path,
             query,
             header=header,
             headers=values,
-            chunks=chunks,
+            chunks=body.chunks,
             peer="",
             behind_edge=True,
         )
-        task = asyncio.get_running_loop().create_task(self._answer(request))
+        task = asyncio.get_running_loop().create_task(self._answer(request, body))
         self._tasks.add(task)  # so that it is neither forgotten nor cut off when the worker ends
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, request: Request) -> None:
+    def on_body(self, chunk: bytes) -> None:
+        if self._body is not None:
+            self._body.feed(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._body is not None:
+            self._body.end()
+
+    async def _answer(self, request: Request, body: _Body) -> None:
         try:
             answer = await self._door(request)
         except RequestCutError:
@@ -114,6 +182,8 @@ class UnixFront(asyncio.Protocol):
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.write(_message(answer))
+        if not body.is_whole:
+            body.discard()
 
     def _refuse(self) -> None:
         """nginx passes on what this parser, stricter, can't read: unknown methods, bytes outside ASCII, control characters."""
