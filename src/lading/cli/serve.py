@@ -162,6 +162,12 @@ def _plan(settings: Settings, folder: DataFolder) -> EdgePlan:
             style="yellow",
             highlight=False,
         )
+    if not nginx and server.trusted_proxies:
+        Console(stderr=True).print(
+            "server.trusted_proxies does nothing without nginx: proxies are taken for the clients themselves",
+            style="yellow",
+            highlight=False,
+        )
     if not nginx and server.http_redirect_port:
         raise SettingsError("server.http_redirect_port needs nginx: install it, or take the setting out")
     external = str(server.external_url).rstrip("/") if server.external_url else ""
