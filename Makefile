@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+AT_ONCE ?= 3# files of tests that run at once: they mostly wait for real servers
 
 .PHONY: help setup packages test-packages serve test check bench scale conformance demo migration lock clean
 
@@ -27,7 +28,7 @@ serve: setup ## Run the registry on https://localhost:5443, its data in ./data
 	@exec $(BIN)/lading serve
 
 test: setup test-packages ## Run all tests, with real clients and servers
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --durations 15 $(TESTS)
 
 check: $(VENV)/.made ## Lint, format check, types, and the arrows between rooms
 	@$(BIN)/ruff check .
