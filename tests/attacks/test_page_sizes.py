@@ -64,7 +64,7 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", LISTS, ids=LISTS.values())
 def test_attack_2_a_huge_page_of_v2_is_a_page(crowded: Server, path: str) -> None:
     token = crowded.bearer(f"repository:{NAME}:pull", "registry:catalog:*")
     with crowded.client(name=None) as client:
@@ -75,7 +75,7 @@ def test_attack_2_a_huge_page_of_v2_is_a_page(crowded: Server, path: str) -> Non
             assert 'rel="next"' in answer.headers["link"]
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", LISTS, ids=LISTS.values())
 def test_attack_2_a_page_size_of_v2_that_is_no_number_is_refused(crowded: Server, path: str) -> None:
     token = crowded.bearer(f"repository:{NAME}:pull", "registry:catalog:*")
     with crowded.client(name=None) as client:

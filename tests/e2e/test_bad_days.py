@@ -522,19 +522,19 @@ def test_the_whole_tree_is_killed_under_pushes_and_verification_finds_nothing(li
 
 def test_an_upload_in_chunks_goes_on_from_its_status_after_the_whole_tree_was_killed(living: Server) -> None:
     token = living.bearer("repository:admin/resumed:pull,push")
-    data = secrets.token_bytes(600_000)
+    data = secrets.token_bytes(6_000_000)
     location = begin(living, "admin/resumed", token)
-    assert ask(living, "PATCH", location, token, data[:200_000]).status == 202
+    assert ask(living, "PATCH", location, token, data[:2_000_000]).status == 202
     before = staged(living)
     with Connection(living) as connection:
-        connection.send_head("PATCH", location, {**token, "Content-Length": "200000"})
-        connection.socket.sendall(data[200_000:300_000])
+        connection.send_head("PATCH", location, {**token, "Content-Length": "3000000"})
+        connection.socket.sendall(data[2_000_000:4_000_000])
         wait_for(lambda: staged(living) - before)
         kill_whole(living)
     living.start()
     status = ask(living, "GET", location, token)
-    assert (status.status, status.headers["range"]) == (204, "0-199999")
-    assert ask(living, "PATCH", location, {**token, "Content-Range": "200000-599999"}, data[200_000:]).status == 202
+    assert (status.status, status.headers["range"]) == (204, "0-1999999")
+    assert ask(living, "PATCH", location, {**token, "Content-Range": "2000000-5999999"}, data[2_000_000:]).status == 202
     assert ask(living, "PUT", f"{location}?digest={digest_of(data)}", token).status == 201
     assert ask(living, "GET", f"/v2/admin/resumed/blobs/{digest_of(data)}", token).body == data
     check_verified(living)
@@ -545,8 +545,8 @@ def test_what_a_killed_server_left_in_the_staging_folders_is_cleared_away(living
     token = living.bearer("repository:admin/left:pull,push")
     location, before = begin(living, "admin/left", token), staged(living)
     with Connection(living) as connection:
-        connection.send_head("PATCH", location, {**token, "Content-Length": "200000"})
-        connection.socket.sendall(b"x" * 100_000)
+        connection.send_head("PATCH", location, {**token, "Content-Length": "3000000"})
+        connection.socket.sendall(b"x" * 2_000_000)
         wait_for(lambda: staged(living) - before)
         kill_whole(living)
     living.start()

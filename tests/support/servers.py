@@ -18,6 +18,12 @@ import pytest
 
 PASSWORD = "correct horse battery"
 _READY_SECONDS = 60
+CHEAP_PASSWORDS = {
+    "LADING_PASSWORDS__MEMORY_KIB": "8192",
+    "LADING_PASSWORDS__ITERATIONS": "1",
+    "LADING_PASSWORDS__LANES": "1",
+}
+"""Settings with which hashing a password costs next to nothing."""
 
 
 def nginx_or_skip() -> None:
@@ -145,7 +151,8 @@ def start_server(edge: str, variables: Mapping[str, str] | None = None) -> Itera
     if edge == "nginx":
         nginx_or_skip()
     folder = Path(tempfile.mkdtemp(prefix="lading-test-"))
-    server = Server(folder / "data", edge, {"LADING_REGISTRY__CREATE_REPOSITORY_ON_PUSH": "true", **(variables or {})})
+    usual = {"LADING_REGISTRY__CREATE_REPOSITORY_ON_PUSH": "true", **CHEAP_PASSWORDS}
+    server = Server(folder / "data", edge, {**usual, **(variables or {})})
     try:
         yield server.start()
     finally:

@@ -302,7 +302,7 @@ async def test_what_comes_into_a_repository_that_is_deleted_meanwhile_is_refused
     repository: Repository, what: str
 ) -> None:
     """By then the right to push was looked up already."""
-    image = make_image()
+    image, before = make_image(), staged(repository.doors)
     upload = await begin(repository)
     namespace, _, rest = repository.name.partition("/")
 
@@ -321,7 +321,7 @@ async def test_what_comes_into_a_repository_that_is_deleted_meanwhile_is_refused
             headers = {"Content-Type": OCI_MANIFEST}
             answer = await repository.ask("PUT", "manifests/latest", content=body(), headers=headers)
     check_refused(answer, 404, "NAME_UNKNOWN")
-    assert staged(repository.doors) == set()
+    assert staged(repository.doors) <= before
 
 
 async def test_the_same_manifest_is_pushed_by_many_at_once(repository: Repository) -> None:

@@ -43,8 +43,7 @@ class Passwords:
         self._waiting = 0
         self._secret = secrets.token_bytes(32)
         self._verified: TTLCache[bytes, bool] = TTLCache(_REMEMBERED, _REMEMBERED_SECONDS)
-        # Checked for names that do not exist, so that they take as long as those that do.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+        self._nobody = ""
 
     def hash_now(self, password: str) -> str:
         """The hash to keep, in PHC form. Blocks for some tens of milliseconds."""
@@ -59,6 +58,10 @@ class Passwords:
 
         Errors: TooManyError while too many wait.
         """
+        if not self._nobody:
+            # Checked for names that do not exist, so that they take as long as those that do; made at the first check,
+            # whosever it is, since most processes never check one.
+            self._nobody = await self.hash(secrets.token_urlsafe())
         remembered = hmac.digest(self._secret, f"{account_id}\0{epoch}\0{password_hash}\0{password}".encode(), "sha256")
         if password_hash is not None and remembered in self._verified:
             return True
