@@ -562,4 +562,5 @@ def main() -> None:
         (ROOT / "docs" / "benchmarks.md").write_text(f"{intro}{text}\n\nMachine: {machine()}.\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
