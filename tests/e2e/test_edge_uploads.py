@@ -231,6 +231,23 @@ def test_an_upload_of_very_many_chunks_is_accepted(nginx_server: Server) -> None
     assert done.status == 201, done.body
 
 
+def test_a_body_does_not_hide_behind_a_length_of_zero(nginx_server: Server, staging: Watch, tmp_path: Path) -> None:
+    """A request without a body is not asked about before it is passed on."""
+    token = nginx_server.bearer("repository:admin/zero:pull,push")
+    (tmp_path / "body").write_bytes(secrets.token_bytes(3_000_000))
+    with Connection(nginx_server) as connection:
+        location = begin(connection, "admin/zero", token)
+        both = {**token, "Content-Length": "0", "Transfer-Encoding": "chunked"}
+        assert connection.ask("PATCH", location, both, b"5\r\nhello\r\n0\r\n\r\n").status == 400
+    given = ["-H", f"Authorization: {token['Authorization']}", "-H", "Content-Length: 0"]
+    for version in HTTP_VERSIONS:
+        with contextlib.suppress(AssertionError):  # curl may find the answer not worth an answer, too
+            curl(nginx_server, location, "-X", "PATCH", "-T", str(tmp_path / "body"), version, *given)
+    with Connection(nginx_server) as connection:
+        assert connection.ask("GET", location, token).headers["range"] == "0-0"
+    assert staging.most == 0
+
+
 def test_a_client_that_goes_away_leaves_nothing_and_may_go_on(nginx_server: Server, staging: Watch) -> None:
     token = nginx_server.bearer("repository:admin/gone:pull,push")
     data = secrets.token_bytes(3_000_000)  # nginx holds the first megabyte in memory

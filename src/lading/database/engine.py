@@ -183,9 +183,11 @@ async def _inline_connection(database: str, **options: Any) -> _InlineConnection
 
 
 def _begin_immediate(connection: Connection) -> None:
-    durable = connection.get_execution_options().get("durable", True)
-    # Only outside a transaction may this be changed; each time, since the one connection is used for both.
-    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    wanted = "FULL" if connection.get_execution_options().get("durable", True) else "NORMAL"
+    # Only outside a transaction may this be changed; the one connection is used for both.
+    if connection.info.get("synchronous") != wanted:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {wanted}")
+        connection.info["synchronous"] = wanted
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -1,7 +1,8 @@
 """The OCI door: `/v2/`. Parse, ask, answer. Source: OCI distribution spec 1.1; Docker registry HTTP API v2.
 
 Behind nginx an upload comes twice: as `/_edge/check`, headers only, whose answer tells nginx whether to read the body; then
-with the body in a file. Each nginx location names its kind, and a path of another kind is refused (two parsers, one truth).
+with the body in a file. One without a body comes once, and is checked here. Each nginx location names its kind, and a path of
+another kind is refused (two parsers, one truth).
 """
 
 import base64
@@ -45,6 +46,8 @@ API_VERSION = ("docker-distribution-api-version", "registry/2.0")
 _JSON = ("content-type", "application/json")
 _MORE_TAGS = 100
 _NOT_ALLOWED = 405
+_BODILESS = "bodiless"
+_UPLOAD_ROUTES = {"upload", _BODILESS}
 _REFUSED_QUALITY = re.compile(r"(?:^|;)\s*q=0(?:\.0*)?\s*(?:;|$)", re.ASCII)
 
 # Code, status. Source: OCI distribution spec 1.1, "Error codes"; Docker registry HTTP API v2 for the statuses.
@@ -152,8 +155,8 @@ class RegistryDoor:
     def _check_route(self, request: Request, target: Target) -> None:
         if self.spool is None:
             return
-        expected = "upload" if target.kind in paths.UPLOADS else "v2"
-        if request.header("x-lading-route") != expected:
+        expected = _UPLOAD_ROUTES if target.kind in paths.UPLOADS else {"v2"}
+        if request.header("x-lading-route") not in expected:
             raise RouteMismatchError("the path could be understood in two ways")
 
     def _caller(self, request: Request) -> Caller:
@@ -342,7 +345,7 @@ class RegistryDoor:
         return Answer(403, headers)
 
     async def _verdict(self, request: Request, target: Target, caller: Caller) -> Verdict:
-        if self.spool is None:
+        if self.spool is None or request.edge_header("x-lading-route") == _BODILESS:
             asked = _upload_request(request, target, request.header("content-length"))
             return await self.uploads.check(caller, asked)
         try:
