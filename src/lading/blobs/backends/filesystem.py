@@ -40,9 +40,7 @@ class FilesystemBlobs:
     def _put(self, staged: Path, path: Path) -> None:
         try:
             if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                sync_folder(path.parent.parent)
-                sync_folder(self._root)
+                self._fan_out(path.parent.parent)
             # The staged bytes are on the disk already (blobs.staging); the name has to be, too. The file is made young
             # again, so that a collection can't take it for a stray before its row is committed.
             os.utime(staged)
@@ -50,6 +48,13 @@ class FilesystemBlobs:
             sync_folder(path.parent)
         except OSError as error:
             raise UnavailableError("the blob storage can't be written; see the server's log") from error
+
+    def _fan_out(self, folder: Path) -> None:
+        """All folders of an algorithm at once, so that one wait for the disk is enough for all of them."""
+        for number in range(256):
+            (folder / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_folder(folder)
+        sync_folder(self._root)
 
     async def read(self, key: BlobKey, *, start: int = 0) -> AsyncIterator[bytes]:
         path = self._root / self._name(key)
