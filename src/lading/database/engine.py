@@ -39,6 +39,7 @@ class Database:
         self._reader = reader
         self._writer = writer
         self._lock = lock
+        self._held: AsyncConnection | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -119,14 +120,27 @@ class Database:
                         await connection.execute(text("SET LOCAL synchronous_commit = off"))
                     yield connection
                 return
-            async with self._lock, self._writer.connect() as connection:
+            async with self._lock, self._held_writer() as connection:
                 await connection.execution_options(durable=durable)
                 async with connection.begin():
                     yield connection
 
+    @asynccontextmanager
+    async def _held_writer(self) -> AsyncIterator[AsyncConnection]:
+        """SQLite's one writing connection, kept from one unit of work to the next; after an error a new one is taken."""
+        connection, self._held = self._held or await self._writer.connect(), None
+        try:
+            yield connection
+        except BaseException:
+            await asyncio.shield(asyncio.create_task(connection.close()))
+            raise
+        self._held = connection
+
     async def close(self) -> None:
         """Gives all connections back."""
         await self.points.close()
+        if self._held is not None:
+            await self._held.close()
         await self._reader.dispose()
         await self._writer.dispose()
         if self._lock is not None:
