@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.access import Namespace, Permission, decide
@@ -25,7 +24,6 @@ from lading.registry.errors import (
 from lading.registry.manifests import ManifestContent, check_digest, parse_manifest
 from lading.registry.points import Asked, RegistryPoints
 from lading.registry.switches import CurrentSwitches
-from lading.registry.tables import repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +82,7 @@ class Pushes:
             is_new = await store.put_manifest(unit, repository_id, digest, body, content, pushed_by=account, now=now)
             for tag in tags:
                 await store.put_tag(unit, repository_id, tag.text, digest, author=account, now=now)
-            await unit.execute(
-                update(repositories)
-                .where(repositories.c.id == repository_id)
-                .values(pushes=repositories.c.pushes + 1, updated_at=now)
-            )
+            await store.count_push(unit, repository_id, now)
             await record(unit, now, *_events(asked.name, Actor.account(account), digest, tags, is_new=is_new))
         return Pushed(digest, content.subject, tags)
 

@@ -46,7 +46,17 @@ def _insert_once(table: Table) -> Mapping[str, Any]:
     return {dialect: insert_(table).on_conflict_do_nothing() for dialect, insert_ in _INSERTS.items()}
 
 
-# Statements of every pushed blob are made here, once: making one costs SQLAlchemy more than running it.
+def _upsert(table: Table, key: Sequence[str], changed: Sequence[str]) -> Mapping[str, Any]:
+    """INSERT of a row, or UPDATE of its columns `changed` when it is there already, by dialect."""
+    made = {}
+    for dialect, insert_ in _INSERTS.items():
+        adding = insert_(table)
+        set_ = {name: adding.excluded[name] for name in changed}
+        made[dialect] = adding.on_conflict_do_update(index_elements=key, set_=set_)
+    return made
+
+
+# Statements of every push are made here, once: making one costs SQLAlchemy more than running it.
 _ADD_BLOB = _insert_once(blobs)
 _TOUCH_BLOB = update(blobs).where(blobs.c.digest == bindparam("named")).values(touched_at=bindparam("now"))
 _LINK_BLOB = _insert_once(blob_links)
@@ -55,6 +65,20 @@ _ADVANCE_UPLOAD = (
     update(uploads)
     .where(uploads.c.id == bindparam("upload"), uploads.c.offset == bindparam("expected"))
     .values(offset=bindparam("to"), parts=bindparam("names"), sha256=bindparam("hash"), updated_at=bindparam("now"))
+)
+# An update, though it changes nothing: it holds a body that is there already against a collection, and makes another push of
+# the same manifest wait for ours.
+_PUT_CONTENT = _upsert(manifest_contents, ["digest"], ["digest"])
+_ADD_MANIFEST = insert(manifests)
+_ADD_REFERENCES = insert(manifest_references)
+_THE_MANIFEST = and_(manifests.c.repository_id == bindparam("repository"), manifests.c.digest == bindparam("named"))
+_FIND_TYPE = select(manifests.c.media_type).where(_THE_MANIFEST)
+_TOUCH_MANIFEST = update(manifests).where(_THE_MANIFEST).values(touched_at=bindparam("now"))
+_PUT_TAG = _upsert(tags, ["repository_id", "name"], ["digest", "author", "updated_at"])
+_COUNT_PUSH = (
+    update(repositories)
+    .where(repositories.c.id == bindparam("repository"))
+    .values(pushes=repositories.c.pushes + 1, updated_at=bindparam("now"))
 )
 _DELETE_UPLOAD = delete(uploads).where(uploads.c.id == bindparam("upload"))
 
@@ -250,11 +274,7 @@ async def _which(
 
 async def find_media_type(connection: AsyncConnection, repository_id: str, digest: Digest) -> str | None:
     """The type that the manifest has in the repository; None when it is not there."""
-    found: str | None = await connection.scalar(
-        select(manifests.c.media_type).where(
-            manifests.c.repository_id == repository_id, manifests.c.digest == digest.text
-        )
-    )
+    found: str | None = await connection.scalar(_FIND_TYPE, {"repository": repository_id, "named": digest.text})
     return found
 
 
@@ -269,38 +289,29 @@ async def put_manifest(
     now: datetime,
 ) -> bool:
     """The repository has the manifest; True when it is new there. Putting it again touches it."""
-    # An update, though it changes nothing: it holds a body that is there already against a collection, and makes another
-    # push of the same manifest wait for ours.
-    held = {"digest": digest.text}
-    adding = upsert(unit)(manifest_contents).values(body=body, **held)
-    await unit.execute(adding.on_conflict_do_update(index_elements=["digest"], set_=held))
-    touched = await unit.execute(
-        update(manifests)
-        .where(manifests.c.repository_id == repository_id, manifests.c.digest == digest.text)
-        .values(touched_at=now)
-    )
+    await unit.execute(_PUT_CONTENT[unit.dialect.name], {"digest": digest.text, "body": body})
+    touched = await unit.execute(_TOUCH_MANIFEST, {"repository": repository_id, "named": digest.text, "now": now})
     if touched.rowcount:
         return False
-    await unit.execute(
-        insert(manifests).values(
-            repository_id=repository_id,
-            digest=digest.text,
-            media_type=content.media_type,
-            size=len(body),
-            artifact_type=content.artifact_type,
-            annotations=content.annotations,
-            subject=content.subject.text if content.subject else None,
-            config_digest=content.config.digest.text if content.config else None,
-            config_media_type=content.config.media_type if content.config else None,
-            content_size=content.content_size,
-            pushed_by=pushed_by,
-            pushed_at=now,
-            touched_at=now,
-        )
-    )
+    row = {
+        "repository_id": repository_id,
+        "digest": digest.text,
+        "media_type": content.media_type,
+        "size": len(body),
+        "artifact_type": content.artifact_type,
+        "annotations": content.annotations,
+        "subject": content.subject.text if content.subject else None,
+        "config_digest": content.config.digest.text if content.config else None,
+        "config_media_type": content.config.media_type if content.config else None,
+        "content_size": content.content_size,
+        "pushed_by": pushed_by,
+        "pushed_at": now,
+        "touched_at": now,
+    }
+    await unit.execute(_ADD_MANIFEST, row)
     references = _references(repository_id, digest, content)
     if references:
-        await unit.execute(insert(manifest_references), references)
+        await unit.execute(_ADD_REFERENCES, references)
     return True
 
 
@@ -332,12 +343,13 @@ async def put_tag(
     unit: AsyncConnection, repository_id: str, tag: str, digest: Digest, *, author: str | None, now: datetime
 ) -> None:
     """The tag names the digest."""
-    values = {"digest": digest.text, "author": author, "updated_at": now}
-    await unit.execute(
-        upsert(unit)(tags)
-        .values(repository_id=repository_id, name=tag, created_at=now, **values)
-        .on_conflict_do_update(index_elements=["repository_id", "name"], set_=values)
-    )
+    row = {"repository_id": repository_id, "name": tag, "digest": digest.text, "author": author}
+    await unit.execute(_PUT_TAG[unit.dialect.name], {**row, "created_at": now, "updated_at": now})
+
+
+async def count_push(unit: AsyncConnection, repository_id: str, now: datetime) -> None:
+    """The repository was pushed to."""
+    await unit.execute(_COUNT_PUSH, {"repository": repository_id, "now": now})
 
 
 async def delete_tag(unit: AsyncConnection, repository_id: str, tag: str) -> bool:
