@@ -138,7 +138,7 @@ async def test_a_collection_cut_off_at_any_step_loses_nothing_needed_and_the_nex
         assert rows.items() <= files.items()  # whatever is promised is there
         await yard.garbage().collect(quiet)
         assert (await yard.rows()).keys() == (await yard.files()).keys() == needed
-    assert step > 40
+    assert step > 20  # it did wait that often, and was cut off at each wait
     assert await yard.count_others() == (3, 3, 0)
     assert list(yard.folder.uploads.iterdir()) == []
 
