@@ -7,6 +7,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -504,6 +505,8 @@ async def run_worker(boot: Boot, listening: socket.socket) -> None:
     """Answers nginx on the socket until SIGTERM; then what runs is finished, for `drain_seconds` at most."""
     application = Application(boot)
     await application.start()
+    gc.collect()
+    gc.freeze()  # what was made so far stays for good: the collector need not look at it again while requests wait
     loop, tasks, ending = asyncio.get_running_loop(), set[asyncio.Task[None]](), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
