@@ -32,7 +32,7 @@ class Lading:
             capture_output=True,
             text=True,
             check=False,
-            env={**clean, "XDG_CONFIG_HOME": str(self.home), **variables},
+            env={**clean, "HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home), **variables},
             timeout=60,
         )
         assert done.returncode == status, done.stdout + done.stderr
@@ -91,6 +91,16 @@ def test_a_server_that_is_not_trusted_or_not_there_is_one_line(nginx_server: Ser
     refused = lading("login", "localhost:1", "-u", "admin", "--password-stdin", stdin="x\n", status=1)
     assert len(refused.stderr.strip().splitlines()) == 1
     lading("login", nginx_server.host.replace("localhost", "http://localhost"), "-u", "x", status=2)
+
+
+def test_after_trust_host_a_server_needs_no_authority_named(nginx_server: Server, lading: Lading) -> None:
+    words = ("login", nginx_server.host, "-u", "admin", "--password-stdin")
+    assert (
+        f"lading trust-host {nginx_server.host}" in lading(*words, stdin=f"{nginx_server.password}\n", status=1).stderr
+    )
+    lading("trust-host", nginx_server.host, "--yes", "--root", str(lading.home))
+    lading(*words, stdin=f"{nginx_server.password}\n")
+    assert isinstance(lading.json("repo", "list"), list)
 
 
 def test_the_data_folder_serves_the_locked_out(nginx_server: Server, lading: Lading) -> None:

@@ -159,10 +159,12 @@ def test_while_the_app_is_away_nginx_says_so_in_the_registrys_form(behind_nginx:
         with Connection(behind_nginx, seconds=20) as connection:
             pull = connection.ask("GET", "/v2/admin/x/manifests/latest")
             upload = connection.ask("POST", "/v2/admin/x/blobs/uploads/", {"Content-Length": "0"})
+            chunk = connection.ask("PATCH", "/v2/admin/x/blobs/uploads/y", {"Content-Length": "1"}, b"x")
     finally:
         away.rename(here)
     assert (pull.status, pull.error_code) == (502, "UNAVAILABLE")
-    assert (upload.status, upload.error_code) == (503, "UNAVAILABLE")
+    assert (upload.status, upload.error_code) == (502, "UNAVAILABLE")
+    assert (chunk.status, chunk.error_code) == (503, "UNAVAILABLE")
     assert len(pull.document["requestId"]) == 32
     wait_for(lambda: is_answering(behind_nginx))
 

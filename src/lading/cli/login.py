@@ -45,7 +45,7 @@ def login(
     """Sign in: make an access token and keep it in ~/.config/lading/config.json."""
     url = server_url(host)
     authority = None if ca is None else ca.expanduser().absolute()
-    check_authority(authority)
+    check_authority(authority, url)
     name = username or typer.prompt("Username", err=True)
     password = read_password(stdin=password_stdin)
     made = run_api(

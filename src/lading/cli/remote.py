@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import typer
 
 from lading.access import Principal
+from lading.cli.trusted import places
 from lading.core.errors import Kind, LadingError, SettingsError
 from lading.core.folders import write_durably
 from lading.core.names import RepositoryName
@@ -87,7 +88,10 @@ class Api:
 
 def _why_no_connection(url: str, error: Exception) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return f"the certificate of {url} is not trusted here: name its authority with --ca FILE (it is served as {url}/ca)"
+        return (
+            f"the certificate of {url} is not trusted here: lading trust-host {urlsplit(url).netloc}, or name its authority "
+            f"with --ca FILE (it is served as {url}/ca)"
+        )
     return f"can't reach {url}: {error}"
 
 
@@ -121,7 +125,7 @@ def run_api(
 
     async def there() -> _Result:
         async with httpx.AsyncClient(
-            base_url=url, verify=trust(authority), headers=headers, auth=basic, timeout=_TIMEOUT_SECONDS
+            base_url=url, verify=trust(authority, url), headers=headers, auth=basic, timeout=_TIMEOUT_SECONDS
         ) as client:
             return await work(Api(client, target.username or login.get("username", "")))
 
@@ -149,7 +153,10 @@ def _credentials(
         return {}, httpx.BasicAuth(target.username, known)
     token = os.environ.get("LADING_TOKEN") or kept
     if file := os.environ.get("LADING_TOKEN_FILE"):
-        token = Path(file).read_text().strip()
+        try:
+            token = Path(file).read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"can't read LADING_TOKEN_FILE {file}: {error.strerror}") from error
     if not token:
         raise SettingsError(
             "no credentials: lading login HOST, or LADING_TOKEN, or --username; or --data for local work"
@@ -157,12 +164,22 @@ def _credentials(
     return {"Authorization": f"Bearer {token}"}, None
 
 
-def trust(authority: Path | None) -> ssl.SSLContext:
-    """What certificates are checked against: the authority's file, else this machine's. Errors: SettingsError."""
+def trust(authority: Path | None, url: str) -> ssl.SSLContext:
+    """What the server's certificate is checked against. Errors: SettingsError.
+
+    The authority's file; else this machine's authorities, and the one that `lading trust-host` wrote for that server.
+    """
     try:
-        return ssl.create_default_context(cafile=None if authority is None else str(authority))
+        if authority is not None:
+            return ssl.create_default_context(cafile=str(authority))
+        context = ssl.create_default_context()
+        kept = places(urlsplit(url).netloc)[0].path
+        if kept.exists():
+            authority = kept
+            context.load_verify_locations(kept)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"can't read the certificate authority {authority}: {error}") from error
+    return context
 
 
 def server_url(text: str) -> str:

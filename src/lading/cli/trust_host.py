@@ -5,9 +5,7 @@ The authority comes over a connection that can't be checked yet; so its fingerpr
 """
 
 import http.client
-import os
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from lading.cli.output import console
+from lading.cli.trusted import places
 from lading.core.errors import InvalidError, SettingsError, UnavailableError
 from lading.core.folders import write_durably
 
@@ -28,24 +27,6 @@ _LAST_PORT = 65535  # the system takes larger ones, and means another
 
 class AuthorityInvalidError(InvalidError):
     """What the host offers is no authority, or not the one expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a program looks for the authority of a host."""
-
-    program: str
-    path: Path
-
-
-def places(host: str, *, root: Path, home: Path, is_root: bool) -> list[Place]:
-    """All of them. Source: the manuals of docker, dockerd, and containers-certs.d(5)."""
-    podman = root / "etc/containers/certs.d" if is_root else home / ".config/containers/certs.d"
-    return [
-        Place("docker trust, notary", home / ".docker/tls" / host / "ca.crt"),
-        Place("Docker engine", root / "etc/docker/certs.d" / host / "ca.crt"),
-        Place("podman, skopeo, buildah", podman / host / "ca.crt"),
-    ]
 
 
 def trust_host(
@@ -64,7 +45,7 @@ def trust_host(
         console.print(
             "Compare it with what the server printed when it started (`lading certificate show` tells it, too)."
         )
-    wanted = places(host, root=root, home=Path.home(), is_root=os.geteuid() == 0)
+    wanted = places(host, root=root)
     for place in wanted:
         console.print(f"  {place.path}  [dim]({place.program})[/dim]")
     if not yes and not typer.confirm("Write these files?", default=False):

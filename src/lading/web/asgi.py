@@ -1,10 +1,12 @@
 """How an ASGI server's requests reach our doors, when no nginx stands in front. Source: ASGI specification 3.0, HTTP."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
+from lading.core.errors import InvalidError
 from lading.web.errors import error_answer
 from lading.web.exchange import BODILESS, Answer, Door, FileBody, Headers, Request, RequestCutError
 from lading.web.files import parse_range
@@ -15,6 +17,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CHUNK = 1024 * 1024
 
+_UNREAD_BYTES = 256 * 1024
+_UNREAD_SECONDS = 1.0
+"""Whoever is refused in the middle of a body so small is heard out: a client that still sends when the connection closes may
+see that, and not the answer. nginx does the same with its lingering_close."""
+
 
 async def answer_asgi(door: Door, scope: Scope, receive: Receive, send: Send) -> None:
     """The door's answer to an ASGI request, files and ranges included."""
@@ -22,15 +29,17 @@ async def answer_asgi(door: Door, scope: Scope, receive: Receive, send: Send) ->
     for key, value in scope["headers"]:
         names.setdefault(key.decode("latin-1"), []).append(value.decode("latin-1"))
 
+    is_read = False
+
     async def chunks() -> AsyncIterator[bytes]:
-        while True:
+        nonlocal is_read
+        while not is_read:
             message = await receive()
+            is_read = not message.get("more_body", False)
             if message["type"] == "http.disconnect":
                 raise RequestCutError
             if body := message.get("body", b""):
                 yield body
-            if not message.get("more_body", False):
-                return
 
     peer = scope.get("client")
     request = Request(
@@ -44,10 +53,20 @@ async def answer_asgi(door: Door, scope: Scope, receive: Receive, send: Send) ->
         behind_edge=False,
     )
     answer = await door(request)
+    if not is_read and request.header("content-length") is not None:
+        await _hear_out(request)
     if answer.file is not None:
         await _send_file(answer, answer.file, request, send)
     else:
         await _send(answer, send)
+
+
+async def _hear_out(request: Request) -> None:
+    with contextlib.suppress(TimeoutError, InvalidError):
+        if request.header("expect") is None and (request.length or 0) <= _UNREAD_BYTES:
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                async for _ in request.chunks():
+                    pass
 
 
 def _start(status: int, headers: Headers) -> MutableMapping[str, Any]:
