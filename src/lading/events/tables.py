@@ -11,14 +11,19 @@ events = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("published_at", Moment, nullable=False),
     Column("type", String(32), nullable=False),  # DTR: CREATE, GET, UPDATE, DELETE, SEND, FAIL
-    Column("actor_type", String(16), nullable=False),  # account, job, system
+    Column("actor_type", String(16), nullable=False),  # account, job, system, anonymous
     Column("actor", String(128), nullable=False),
     Column("repository", String(255), nullable=False, server_default=""),
     Column("object_type", String(32), nullable=False),  # DTR: REPOSITORY, TAG, BLOB, MANIFEST, …
     Column("object_id", String(255), nullable=False),
     Column("object_name", String(255), nullable=False, server_default=""),
     Column("content", String, nullable=False, server_default=""),
+    Column("address", String(64), nullable=False, server_default=""),  # where the request came from
+    Column("user_agent", String(255), nullable=False, server_default=""),
+    Column("outcome", String(16), nullable=False, server_default="done"),  # done, refused, failed
     Index("ix_events_repository_id", "repository", "id"),
     Index("ix_events_published_at", "published_at"),
+    Index("ix_events_actor_id", "actor", "id"),
+    Index("ix_events_object_type_id", "object_type", "id"),
     sqlite_autoincrement=True,
 )
