@@ -30,6 +30,7 @@ from lading.accounts import tables as accounts_tables
 from lading.accounts.access_tokens import AccessTokens
 from lading.accounts.authenticator import AccountAuthenticator
 from lading.accounts.passwords import HashParameters, Passwords
+from lading.accounts.rights import Rights
 from lading.accounts.routes import TokenDoor
 from lading.accounts.sign_in import SignIn
 from lading.accounts.throttle import Throttle
@@ -298,6 +299,7 @@ def make_doors(parts: Parts) -> Doors:
     boot = parts.boot
     token_service = TokenService(
         RepositoryVisibility(parts.database),
+        Rights(parts.database.points),
         parts.signer,
         parts.clock,
         boot.service,

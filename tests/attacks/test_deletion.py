@@ -48,18 +48,19 @@ def kept(request: pytest.FixtureRequest, begun: tuple[Server, Image, str, str]) 
             assert admin.post("/api/v0/meta/settings", json={**USUAL, **change}).status_code == 202
 
         switch(SWITCHES[request.param])
-        wait_for(lambda: everyone_refuses(server))
+        wait_for(lambda: everyone_answers(server, 405))
         yield Kept(server, image, blob, upload)
         switch({})
+        wait_for(lambda: everyone_answers(server, 404))  # or the next test could not tell one setting from the other
 
 
-def everyone_refuses(server: Server) -> bool:
-    """Every worker has heard of the setting. Asked on many connections, for what is not there."""
+def everyone_answers(server: Server, status: int) -> bool:
+    """Every worker has heard of the setting. Asked on many connections, to delete what is not there."""
     token = server.bearer(SCOPE)
     for _ in range(16):
         with server.client(name=None) as client:
             path = f"/v2/{NAME}/manifests/sha256:{'0' * 64}"
-            if client.delete(path, headers=token).status_code != 405:
+            if client.delete(path, headers=token).status_code != status:
                 return False
     return True
 

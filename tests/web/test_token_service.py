@@ -123,4 +123,4 @@ async def test_attack_22_guesses_are_slowed_down_and_the_owner_elsewhere_is_not(
         last = await guesser.get("/auth/token")
         assert (last.status_code, last.json()["errors"][0]["code"]) == (429, "TOOMANYREQUESTS")
         assert int(last.headers["retry-after"]) >= 1
-    assert (await sign_in.by_secret("alice", PASSWORD, address="192.0.2.1")).name == "alice"
+    assert (await sign_in.by_secret("alice", PASSWORD, address="192.0.2.1")).account.name == "alice"

@@ -24,12 +24,25 @@ class AccessTokens:
     clock: Clock
 
     async def create(
-        self, account_id: str, label: str, *, by: Actor, creator_ua: str, generated_by: str = "user"
+        self,
+        account_id: str,
+        label: str,
+        *,
+        by: Actor,
+        creator_ua: str,
+        generated_by: str = "user",
+        expires_at: datetime | None = None,
+        narrowing: str | None = None,
     ) -> tuple[AccessToken, str]:
-        """The token and its secret, which can't be had again. Errors: InvalidError for a label that is too long."""
+        """The token and its secret, which can't be had again. `narrowing` is as grant_store.parse_grants reads it.
+
+        Errors: InvalidError for a label that is too long, or a moment of expiry that is past.
+        """
         if len(label) > _LABEL_LIMIT:
             raise InvalidError(f"a label has at most {_LABEL_LIMIT} characters")
         secret, now = make_secret(), self.clock.now()
+        if expires_at is not None and expires_at <= now:
+            raise InvalidError("the access token would have expired before it was made: give a moment to come")
         token = AccessToken(
             id=secret_id(secret),
             account_id=account_id,
@@ -39,6 +52,8 @@ class AccessTokens:
             creator_ua=creator_ua[:_LABEL_LIMIT],
             created_at=now,
             last_used_at=None,
+            expires_at=expires_at,
+            narrowing=narrowing,
         )
         async with self.database.write() as unit:
             await store.add_token(unit, token)

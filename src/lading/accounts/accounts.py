@@ -1,14 +1,15 @@
 """Accounts and access tokens as values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lading.access import Principal
+from lading.accounts.grant_store import parse_grants
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user (or, later, an organization), as the database has it now."""
+    """A user, an organization or a robot, as the database has it now."""
 
     id: str
     name: str
@@ -19,6 +20,9 @@ class Account:
     password_hash: str | None
     epoch: int
     created_at: datetime
+    robot_of: str | None = None  # the id of the account whose namespace's robot it is
+    directory: str | None = None  # where it comes from: ldap, oidc:NAME; None: from here
+    directory_id: str | None = None
 
     @property
     def principal(self) -> Principal:
@@ -37,3 +41,19 @@ class AccessToken:
     creator_ua: str
     created_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None = None
+    narrowing: str | None = None  # as grant_store.parse_grants reads it; None: all that the account may
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Who signed in, and the access token that it was done with, if one."""
+
+    account: Account
+    token: AccessToken | None = None
+
+    @property
+    def principal(self) -> Principal:
+        if self.token is None or self.token.narrowing is None:
+            return self.account.principal
+        return replace(self.account.principal, narrowing=parse_grants(self.token.narrowing))

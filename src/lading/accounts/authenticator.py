@@ -51,7 +51,7 @@ class AccountAuthenticator:
             raise TokenInvalidError
         access = {item["name"]: frozenset(item["actions"]) for item in claims["access"] if item["type"] == "repository"}
         catalog = any(item["type"] == "registry" for item in claims["access"])
-        return RegistryToken(claims["account"], claims["sub"], claims["epoch"], access, catalog)
+        return RegistryToken(claims["account"], claims["sub"], claims["epoch"], access, catalog, claims.get("via"))
 
     async def principal_of(self, account_id: str | None, epoch: int) -> Principal:
         if account_id is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lading.accounts.access_tokens import AccessTokens
-from lading.accounts.accounts import Account
+from lading.accounts.accounts import Proof
 from lading.accounts.errors import WrongCredentialsError
 from lading.accounts.scopes import parse_scopes
 from lading.accounts.sign_in import SignIn
@@ -71,13 +71,13 @@ class TokenDoor:
     async def _get(self, request: Request) -> Answer:
         self._check_service(request.value("service"))
         credentials = _basic(request.header("authorization"))
-        account = None
+        proof = None
         if credentials is not None:
-            account = await self.sign_in.by_secret(*credentials, address=request.client)
+            proof = await self.sign_in.by_secret(*credentials, address=request.client)
         scopes = request.query.get("scope", [])
         offline = (request.value("offline_token") or "").lower() == "true"
-        refresh = await self._refresh_token(account, request) if offline and account is not None else None
-        return await self._answer(account, scopes, refresh)
+        refresh = await self._refresh_token(proof, request) if offline and proof is not None else None
+        return await self._answer(proof, scopes, refresh)
 
     async def _post(self, request: Request) -> Answer:
         form = parse_query(await request.body(_FORM_LIMIT))
@@ -87,30 +87,37 @@ class TokenDoor:
         match values.get("grant_type"):
             case "password":
                 name, secret = values.get("username", ""), values.get("password", "")
-                account = await self.sign_in.by_secret(name, secret, address=request.client)
+                proof = await self.sign_in.by_secret(name, secret, address=request.client)
                 if values.get("access_type") == "offline":
-                    refresh = await self._refresh_token(account, request)
+                    refresh = await self._refresh_token(proof, request)
             case "refresh_token":
                 refresh = values.get("refresh_token", "")
-                account = await self.sign_in.by_token(refresh, address=request.client)
+                proof = await self.sign_in.by_token(refresh, address=request.client)
             case _:
                 raise InvalidError("grant_type must be password or refresh_token")
-        return await self._answer(account, form.get("scope", []), refresh)
+        return await self._answer(proof, form.get("scope", []), refresh)
 
     def _check_service(self, asked: str | None) -> None:
         if asked and asked != self.service.service:
             raise InvalidError(f"this is the token service of {self.service.service!r}, not of {asked[:200]!r}")
 
-    async def _refresh_token(self, account: Account, request: Request) -> str:
-        agent = request.header("user-agent") or ""
-        label = "docker login"
-        actor = Actor.account(account.id)
-        _, secret = await self.access_tokens.create(account.id, label, by=actor, creator_ua=agent, generated_by="auto")
+    async def _refresh_token(self, proof: Proof, request: Request) -> str:
+        # May no more, and lives no longer, than what it was asked for with.
+        known = proof.token
+        _, secret = await self.access_tokens.create(
+            proof.account.id,
+            "docker login",
+            by=Actor.account(proof.account.id),
+            creator_ua=request.header("user-agent") or "",
+            generated_by="auto",
+            expires_at=known.expires_at if known is not None else None,
+            narrowing=known.narrowing if known is not None else None,
+        )
         return secret
 
-    async def _answer(self, account: Account | None, scopes: list[str], refresh: str | None) -> Answer:
+    async def _answer(self, proof: Proof | None, scopes: list[str], refresh: str | None) -> Answer:
         parsed = parse_scopes(scopes, self.hosts)
-        issued = await self.service.issue(account, parsed, anonymous_access=self.anonymous_access())
+        issued = await self.service.issue(proof, parsed, anonymous_access=self.anonymous_access())
         body = {
             "token": issued.token,
             "access_token": issued.token,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from lading.accounts import store
-from lading.accounts.accounts import Account
+from lading.accounts.accounts import Proof
 from lading.accounts.errors import WrongCredentialsError
 from lading.accounts.passwords import Passwords
 from lading.accounts.throttle import Throttle
@@ -24,15 +24,15 @@ class SignIn:
     throttle: Throttle
     clock: Clock
 
-    async def by_secret(self, name: str, secret: str, *, address: str) -> Account:
+    async def by_secret(self, name: str, secret: str, *, address: str) -> Proof:
         """The account of that name. Errors: WrongCredentialsError, TooManyError."""
         self.throttle.check(name, address)
-        account = await (self._by_token(secret) if is_secret(secret) else self._by_password(name, secret))
-        if account is None or account.name != name or not account.is_active:
+        proof = await (self._by_token(secret) if is_secret(secret) else self._by_password(name, secret))
+        if proof is None or proof.account.name != name or not proof.account.is_active:
             self.throttle.failed(name, address)
             raise WrongCredentialsError
         self.throttle.succeeded(name, address)
-        return account
+        return proof
 
     async def check_password(self, name: str, password: str, *, address: str) -> None:
         """It is the account's password, and no access token in its place. Errors: WrongCredentialsError, TooManyError."""
@@ -40,16 +40,16 @@ class SignIn:
             raise WrongCredentialsError
         await self.by_secret(name, password, address=address)
 
-    async def by_token(self, secret: str, *, address: str) -> Account:
+    async def by_token(self, secret: str, *, address: str) -> Proof:
         """The account whose access token it is. Errors: WrongCredentialsError, TooManyError."""
         self.throttle.check("", address)
-        account = await self._by_token(secret) if is_secret(secret) else None
-        if account is None or not account.is_active:
+        proof = await self._by_token(secret) if is_secret(secret) else None
+        if proof is None or not proof.account.is_active:
             self.throttle.failed("", address)
             raise WrongCredentialsError
-        return account
+        return proof
 
-    async def _by_password(self, name: str, password: str) -> Account | None:
+    async def _by_password(self, name: str, password: str) -> Proof | None:
         # PostgreSQL takes no NUL in a text; such a name is nobody's.
         row = None if "\0" in name else await self.database.points.first(store.ACCOUNT_BY_NAME, name=name)
         account = None if row is None else store.account_of(row)
@@ -61,16 +61,16 @@ class SignIn:
             fresh = await self.passwords.hash(password)
             async with self.database.write() as unit:
                 await store.replace_password_hash(unit, account.id, known, fresh)
-        return account
+        return Proof(account)
 
-    async def _by_token(self, secret: str) -> Account | None:
+    async def _by_token(self, secret: str) -> Proof | None:
         row = await self.database.points.first(store.TOKEN_AND_ACCOUNT, id=secret_id(secret))
         if row is None:
             return None
         token, now = store.token_of(row), self.clock.now()
-        if not token.is_active:
+        if not token.is_active or (token.expires_at is not None and token.expires_at <= now):
             return None
         if token.last_used_at is None or now - token.last_used_at > _LAST_USED_PRECISION:
             async with self.database.write(durable=False) as unit:
                 await store.change_token(unit, token.id, last_used_at=now)
-        return store.account_of(row)
+        return Proof(store.account_of(row), token)

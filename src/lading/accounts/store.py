@@ -22,6 +22,9 @@ _ACCOUNT = (
     accounts.c.password_hash,
     accounts.c.credential_epoch,
     accounts.c.created_at,
+    accounts.c.robot_of,
+    accounts.c.directory,
+    accounts.c.directory_id,
 )
 _TOKEN = (
     access_tokens.c.id,
@@ -32,6 +35,8 @@ _TOKEN = (
     access_tokens.c.creator_ua,
     access_tokens.c.created_at,
     access_tokens.c.last_used_at,
+    access_tokens.c.expires_at,
+    access_tokens.c.narrowing,
 )
 
 ACCOUNT_BY_NAME = Point(select(*_ACCOUNT).where(accounts.c.name == bindparam("name")))
@@ -45,7 +50,7 @@ TOKEN_AND_ACCOUNT = Point(
 
 def account_of(row: Sequence[Any]) -> Account:
     """The account in the first columns of a point's row."""
-    identity, name, full_name, is_organization, is_admin, is_active, password_hash, epoch, created = row[:9]
+    identity, name, full_name, is_organization, is_admin, is_active, password_hash, epoch, created, *more = row[:12]
     return Account(
         identity,
         name,
@@ -56,12 +61,13 @@ def account_of(row: Sequence[Any]) -> Account:
         password_hash,
         epoch,
         from_microseconds(created),
+        *more,
     )
 
 
 def token_of(row: Sequence[Any]) -> AccessToken:
     """The token in the last columns of TOKEN_AND_ACCOUNT's row."""
-    identity, account, label, is_active, generated_by, creator, created, used = row[9:17]
+    identity, account, label, is_active, generated_by, creator, created, used, expires, narrowing = row[12:22]
     return AccessToken(
         identity,
         account,
@@ -71,6 +77,8 @@ def token_of(row: Sequence[Any]) -> AccessToken:
         creator,
         from_microseconds(created),
         None if used is None else from_microseconds(used),
+        None if expires is None else from_microseconds(expires),
+        narrowing,
     )
 
 
@@ -99,6 +107,9 @@ async def add_account(unit: AsyncConnection, account: Account, now: datetime) ->
             credential_epoch=account.epoch,
             created_at=account.created_at,
             updated_at=now,
+            robot_of=account.robot_of,
+            directory=account.directory,
+            directory_id=account.directory_id,
         )
     )
 
@@ -181,6 +192,8 @@ async def add_token(unit: AsyncConnection, token: AccessToken) -> None:
             creator_ua=token.creator_ua,
             created_at=token.created_at,
             last_used_at=token.last_used_at,
+            expires_at=token.expires_at,
+            narrowing=token.narrowing,
         )
     )
 
@@ -191,7 +204,7 @@ def _tokens(account_id: str | None) -> Select[Any]:
 
 
 async def find_token(connection: AsyncConnection, token_id: str) -> AccessToken | None:
-    row = (await connection.execute(select(*_TOKEN).where(access_tokens.c.id == token_id))).one_or_none()
+    row = (await connection.execute(_tokens(None).where(access_tokens.c.id == token_id))).one_or_none()
     return None if row is None else AccessToken(*row)
 
 

@@ -42,7 +42,7 @@ access_tokens = Table(
     Column("created_at", Moment, nullable=False),
     Column("last_used_at", Moment, nullable=True),
     Column("expires_at", Moment, nullable=True),  # None: never
-    Column("narrowing", String, nullable=True),  # JSON, see access.principals.Narrowing; None: all that the account may
+    Column("narrowing", String, nullable=True),  # as grant_store.parse_grants reads it; None: all that the account may
 )
 
 memberships = Table(

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from lading.access import ANONYMOUS, Permission, Principal, Repository, System, Visibility, decide
-from lading.accounts.accounts import Account
+from lading.accounts.accounts import Proof
+from lading.accounts.rights import Rights
 from lading.accounts.scopes import ACTIONS, RepositoryScope, Scopes
 from lading.core.clock import Clock
 from lading.core.names import RepositoryName
@@ -42,19 +43,24 @@ class TokenService:
     """Issues bearer tokens for one service, which is their issuer and their audience."""
 
     repositories: Repositories
+    rights: Rights
     signer: TokenSigner
     clock: Clock
     service: str
     lifetime: timedelta
 
-    async def issue(self, account: Account | None, scopes: Scopes, *, anonymous_access: bool) -> IssuedToken:
-        """A token for the account (None: anonymous) with as much of `scopes` as is granted."""
-        principal = account.principal if account is not None else ANONYMOUS
+    async def issue(self, proof: Proof | None, scopes: Scopes, *, anonymous_access: bool) -> IssuedToken:
+        """A token for who signed in (None: anonymous) with as much of `scopes` as is granted.
+
+        One fetched with an access token needs that to stay good, and does not outlive it.
+        """
+        principal = proof.principal if proof is not None else ANONYMOUS
         names = {scope.name for scope in scopes.repositories}
         visible = await self.repositories.visibility_of(names) if names else {}
         access: list[dict[str, Any]] = []
         for scope in scopes.repositories:
-            granted = _granted(principal, scope, visible.get(scope.name), anonymous_access=anonymous_access)
+            holder = await self.rights.about(principal, scope.name.namespace, scope.name.name)
+            granted = _granted(holder, scope, visible.get(scope.name), anonymous_access=anonymous_access)
             # Under the name as asked, for clients that look; and under the plain one, which the registry looks for.
             access += [
                 {"type": "repository", "name": name, "actions": granted}
@@ -62,27 +68,30 @@ class TokenService:
             ]
         if scopes.catalog and decide(principal, Permission.LIST_CATALOG, System()):
             access.append({"type": "registry", "name": "catalog", "actions": ["*"]})
-        now = self.clock.now()
+        now, lifetime, via = self.clock.now(), self.lifetime, proof.token if proof is not None else None
+        if via is not None and via.expires_at is not None:
+            lifetime = min(lifetime, via.expires_at - now)
         issued = int(now.timestamp())
         claims = {
             "iss": self.service,
             "sub": principal.name,
             "aud": self.service,
-            "exp": issued + int(self.lifetime.total_seconds()),
+            "exp": issued + int(lifetime.total_seconds()),
             "nbf": issued,
             "iat": issued,
             "jti": secrets.token_hex(8),
             "account": principal.account_id,
-            "epoch": account.epoch if account is not None else 0,
+            "epoch": proof.account.epoch if proof is not None else 0,
+            "via": via.id if via is not None else None,
             "access": _merged(access),
         }
-        return IssuedToken(self.signer.sign(claims), self.lifetime, now)
+        return IssuedToken(self.signer.sign(claims), lifetime, now)
 
 
 def _granted(
     principal: Principal, scope: RepositoryScope, visibility: Visibility | None, *, anonymous_access: bool
 ) -> list[str]:
-    resource = Repository(scope.name.namespace, visibility)
+    resource = Repository(scope.name.namespace, scope.name.name, visibility)
     wanted = ACTIONS if "*" in scope.actions else [action for action in scope.actions if action in _PERMISSIONS]
     granted = [
         action

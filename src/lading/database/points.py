@@ -6,7 +6,7 @@ connection: a WAL reader never waits, and a point read takes microseconds; so ne
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,13 +27,22 @@ NO_ANSWER = "the database does not answer; try again in a moment"
 class Point:
     """One prepared question. Compiled for both databases when it is made, at import."""
 
-    __slots__ = ("names_postgresql", "names_sqlite", "sql_postgresql", "sql_sqlite")
+    __slots__ = ("constants", "names_postgresql", "names_sqlite", "sql_postgresql", "sql_sqlite")
 
     def __init__(self, statement: SelectBase) -> None:
         on_sqlite = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
         on_postgresql = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
         self.sql_sqlite, self.names_sqlite = str(on_sqlite), tuple(on_sqlite.positiontup or ())
         self.sql_postgresql, self.names_postgresql = str(on_postgresql), tuple(on_postgresql.positiontup or ())
+        # Values that stand in the statement itself, such as the words of an enumeration.
+        self.constants = {name: value for name, value in on_sqlite.params.items() if value is not None}
+
+    def given(self, names: Sequence[str], values: Mapping[str, object]) -> list[object]:
+        """The values in the order of their names."""
+        if not self.constants:
+            return [values[name] for name in names]
+        known = {**self.constants, **values}
+        return [known[name] for name in names]
 
 
 class Points(Protocol):
@@ -65,14 +74,14 @@ class SqlitePoints:
 
     async def first(self, point: Point, **values: object) -> Row | None:
         self.count += 1
-        cursor = self._connection.execute(point.sql_sqlite, [values[name] for name in point.names_sqlite])
+        cursor = self._connection.execute(point.sql_sqlite, point.given(point.names_sqlite, values))
         row: Row | None = cursor.fetchone()
         cursor.close()  # an open cursor would hold its snapshot, and later reads would not see newer commits
         return row
 
     async def rows(self, point: Point, **values: object) -> Sequence[Row]:
         self.count += 1
-        return self._connection.execute(point.sql_sqlite, [values[name] for name in point.names_sqlite]).fetchall()
+        return self._connection.execute(point.sql_sqlite, point.given(point.names_sqlite, values)).fetchall()
 
     async def close(self) -> None:
         self._connection.close()
@@ -87,7 +96,7 @@ class PostgresqlPoints:
 
     async def first(self, point: Point, **values: object) -> Row | None:
         self.count += 1
-        given = [values[name] for name in point.names_postgresql]
+        given = point.given(point.names_postgresql, values)
         try:
             row: Row | None = await self._pool.fetchrow(point.sql_postgresql, *given)
         except UNREACHABLE as error:
@@ -96,7 +105,7 @@ class PostgresqlPoints:
 
     async def rows(self, point: Point, **values: object) -> Sequence[Row]:
         self.count += 1
-        given = [values[name] for name in point.names_postgresql]
+        given = point.given(point.names_postgresql, values)
         try:
             found: Sequence[Row] = await self._pool.fetch(point.sql_postgresql, *given)
         except UNREACHABLE as error:

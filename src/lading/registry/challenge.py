@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from lading.access import Permission, Refused, decide
 from lading.core.errors import UnauthenticatedError
 from lading.core.names import RepositoryName
-from lading.registry.points import Asked
+from lading.registry.points import Asked, Asker
 from lading.web.principal import RegistryToken
 
 PERMISSIONS: Mapping[str, Permission] = {
@@ -17,6 +17,9 @@ PERMISSIONS: Mapping[str, Permission] = {
     "push": Permission.PUSH,
     "delete": Permission.DELETE_CONTENT,
 }
+
+
+_NOBODY = Asker()
 
 
 class ChallengeError(UnauthenticatedError):
@@ -64,6 +67,10 @@ class Caller:
     @property
     def account_id(self) -> str | None:
         return self.token.account_id if self.token is not None else None
+
+    @property
+    def asker(self) -> Asker:
+        return _NOBODY if self.token is None else Asker(self.token.account_id, self.token.access_token_id)
 
     def require(self, name: RepositoryName, actions: str, also: str = "") -> None:
         """The token holds the (last) action on the repository; asked before any database. Errors: ChallengeError.

@@ -72,7 +72,7 @@ class Deletions:
             raise DisabledError("the registry is in read-only mode")
         if not switches.deletes:
             raise DisabledError("deletion is switched off (registry.deletes)")
-        asked = await self.points.repository(caller.account_id, name)
+        asked = await self.points.repository(caller.asker, name)
         caller.check(asked, "delete")
         if asked.repository_id is None:
             raise NameUnknownError(name)

@@ -54,7 +54,7 @@ class Listings:
     async def tags(self, caller: Caller, name: RepositoryName, *, after: str, size: int) -> Page:
         """Tags in code point order. Errors: ChallengeError, NameUnknownError."""
         caller.require(name, "pull")
-        asked = await self.points.repository(caller.account_id, name)
+        asked = await self.points.repository(caller.asker, name)
         caller.check(asked, "pull")
         if asked.repository_id is None:
             raise NameUnknownError(name)
@@ -73,7 +73,7 @@ class Listings:
         Source: OCI distribution spec 1.1, "Listing Referrers".
         """
         caller.require(name, "pull")
-        asked = await self.points.repository(caller.account_id, name)
+        asked = await self.points.repository(caller.asker, name)
         caller.check(asked, "pull")
         if asked.repository_id is None or size == 0:
             return Page([], None)  # never 404: clients would take it for a registry without this endpoint

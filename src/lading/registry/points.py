@@ -6,21 +6,29 @@ when there is no such repository; content columns when it has no such thing. Eve
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, FromClause, and_, bindparam, literal_column, select
-from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, case, literal_column, null, or_, select
 
 from lading.access import ANONYMOUS, Principal, Repository, Visibility
-from lading.accounts.tables import accounts
+from lading.accounts.grant_store import grants_text, parse_grants
+from lading.accounts.tables import access_tokens, accounts
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName, Tag
 from lading.database import Point, Points
+from lading.database.points import Row
 from lading.registry.tables import blob_links, blobs, manifests, repositories, tags, uploads
 
 _one = select(literal_column("1").label("one")).subquery("one")
-_asked: FromClause = _one.outerjoin(accounts, accounts.c.id == bindparam("account")).outerjoin(
-    repositories, repositories.c.full_name == bindparam("name")
+_asked: FromClause = (
+    _one.outerjoin(accounts, accounts.c.id == bindparam("account"))
+    .outerjoin(access_tokens, access_tokens.c.id == bindparam("via"))
+    .outerjoin(repositories, repositories.c.full_name == bindparam("name"))
 )
-_COLUMNS: tuple[KeyedColumnElement[object], ...] = (
+# Admins and owners need no grant, so theirs are not looked up.
+_held = case(
+    (or_(accounts.c.is_admin, accounts.c.name == bindparam("namespace")), null()),
+    else_=grants_text(accounts.c.id, bindparam("namespace"), bindparam("name")),
+)
+_COLUMNS: tuple[ColumnElement[object], ...] = (
     accounts.c.name,
     accounts.c.is_active,
     accounts.c.is_admin,
@@ -28,7 +36,12 @@ _COLUMNS: tuple[KeyedColumnElement[object], ...] = (
     repositories.c.id,
     repositories.c.visibility,
     repositories.c.immutable_tags,
+    _held.label("held"),
+    access_tokens.c.is_active,
+    access_tokens.c.narrowing,
 )
+_CONTENT = len(_COLUMNS)
+"""Where the columns of what was asked for begin."""
 
 
 def _question(asked: FromClause, *more: ColumnElement[object]) -> Point:
@@ -113,60 +126,83 @@ class UploadFound:
     sha256: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: an account's id, None for anonymous callers, and the id of the access token that it came by, if one."""
+
+    account_id: str | None = None
+    access_token_id: str | None = None
+
+
 class RegistryPoints:
-    """Asks the questions. `account` is an account's id, None for anonymous callers."""
+    """Asks the questions."""
 
     def __init__(self, points: Points) -> None:
         self._points = points
 
-    async def repository(self, account: str | None, name: RepositoryName) -> Asked:
-        row = await self._points.first(_REPOSITORY, account=account, name=name.text)
-        return _asked_of(row, account, name)
+    async def repository(self, asker: Asker, name: RepositoryName) -> Asked:
+        return _asked_of(await self._first(_REPOSITORY, asker, name), asker, name)
 
     async def manifest(
-        self, account: str | None, name: RepositoryName, reference: Tag | Digest
+        self, asker: Asker, name: RepositoryName, reference: Tag | Digest
     ) -> tuple[Asked, ManifestFound | None]:
         """The manifest that `reference` names now."""
         if isinstance(reference, Tag):
-            row = await self._points.first(_BY_TAG, account=account, name=name.text, tag=reference.text)
+            row = await self._first(_BY_TAG, asker, name, tag=reference.text)
         else:
-            row = await self._points.first(_BY_DIGEST, account=account, name=name.text, digest=reference.text)
-        asked = _asked_of(row, account, name)
-        if row is None or row[7] is None:
-            return asked, None
-        return asked, ManifestFound(Digest(row[7]), row[8], row[9], row[10])
+            row = await self._first(_BY_DIGEST, asker, name, digest=reference.text)
+        digest, media_type, size, touched_at = row[_CONTENT:]
+        found = None if digest is None else ManifestFound(Digest(digest), media_type, size, touched_at)
+        return _asked_of(row, asker, name), found
 
-    async def blob(self, account: str | None, name: RepositoryName, digest: Digest) -> tuple[Asked, BlobFound | None]:
-        row = await self._points.first(_BLOB, account=account, name=name.text, digest=digest.text)
-        asked = _asked_of(row, account, name)
-        if row is None or row[7] is None:
-            return asked, None
-        return asked, BlobFound(row[7], row[8], row[9])
+    async def blob(self, asker: Asker, name: RepositoryName, digest: Digest) -> tuple[Asked, BlobFound | None]:
+        row = await self._first(_BLOB, asker, name, digest=digest.text)
+        generation, size, touched_at = row[_CONTENT:]
+        return _asked_of(row, asker, name), None if generation is None else BlobFound(generation, size, touched_at)
 
-    async def upload(
-        self, account: str | None, name: RepositoryName, upload_id: str
-    ) -> tuple[Asked, UploadFound | None]:
-        row = await self._points.first(_UPLOAD, account=account, name=name.text, upload=upload_id)
-        asked = _asked_of(row, account, name)
-        if row is None or row[8] is None:
-            return asked, None
-        return asked, UploadFound(upload_id, row[7], row[8], tuple(row[9].split()), row[10])
+    async def upload(self, asker: Asker, name: RepositoryName, upload_id: str) -> tuple[Asked, UploadFound | None]:
+        row = await self._first(_UPLOAD, asker, name, upload=upload_id)
+        account_id, offset, parts, sha256 = row[_CONTENT:]
+        found = None if offset is None else UploadFound(upload_id, account_id, offset, tuple(parts.split()), sha256)
+        return _asked_of(row, asker, name), found
+
+    async def _first(self, point: Point, asker: Asker, name: RepositoryName, **values: str) -> Row:
+        row = await self._points.first(
+            point,
+            account=asker.account_id,
+            via=asker.access_token_id,
+            namespace=name.namespace,
+            name=name.text,
+            **values,
+        )
+        if row is None:
+            raise RuntimeError("a question always has an answer")
+        return row
 
 
-def _asked_of(row: object, account: str | None, name: RepositoryName) -> Asked:
-    account_name, is_active, is_admin, epoch, repository_id, visibility, immutable = row[:7]  # type: ignore[index]
-    if account is None:
+def _asked_of(row: Row, asker: Asker, name: RepositoryName) -> Asked:
+    account, is_active, is_admin, epoch, repository_id, visibility, immutable, held, token_is_good, narrowing = row[
+        :_CONTENT
+    ]
+    if asker.account_id is None:
         principal: Principal | None = ANONYMOUS
-    elif account_name is None:
+    elif account is None or (asker.access_token_id is not None and not token_is_good):
         principal = None
     else:
-        principal = Principal(account, account_name, bool(is_admin), bool(is_active))
+        principal = Principal(
+            asker.account_id,
+            account,
+            is_admin=bool(is_admin),
+            is_active=bool(is_active),
+            grants=parse_grants(held),
+            narrowing=None if narrowing is None else parse_grants(narrowing),
+        )
     return Asked(
         principal,
         epoch if epoch is not None else 0,
         name,
         repository_id,
-        Repository(name.namespace, None if visibility is None else _VISIBILITIES[visibility]),
+        Repository(name.namespace, name.name, None if visibility is None else _VISIBILITIES[visibility]),
         bool(immutable),
     )
 

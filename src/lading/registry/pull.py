@@ -83,7 +83,7 @@ class Pulls:
     ) -> tuple[Asked, ManifestFound]:
         """The manifest that `reference` names. Errors: ChallengeError, NameUnknownError, ManifestUnknownError."""
         caller.require(name, "pull")
-        asked, found = await self.points.manifest(caller.account_id, name, reference)
+        asked, found = await self.points.manifest(caller.asker, name, reference)
         caller.check(asked, "pull")
         if asked.repository_id is None:
             raise NameUnknownError(name)
@@ -94,7 +94,7 @@ class Pulls:
     async def blob(self, caller: Caller, name: RepositoryName, digest: Digest) -> tuple[str, BlobFound]:
         """The repository's id and its blob. Errors: ChallengeError, NameUnknownError, BlobUnknownError."""
         caller.require(name, "pull")
-        asked, found = await self.points.blob(caller.account_id, name, digest)
+        asked, found = await self.points.blob(caller.asker, name, digest)
         caller.check(asked, "pull")
         if asked.repository_id is None:
             raise NameUnknownError(name)

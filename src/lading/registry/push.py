@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from lading.access import Namespace, Permission, decide
+from lading.access import Permission, decide
 from lading.core.clock import Clock
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName, Tag
@@ -50,12 +50,10 @@ class Pushes:
         switches = self.switches()
         if switches.read_only:
             raise DisabledError("the registry is in read-only mode")
-        asked = await self.points.repository(caller.account_id, name)
+        asked = await self.points.repository(caller.asker, name)
         caller.check(asked, "push")
         if asked.repository_id is None:
-            may = asked.principal is not None and decide(
-                asked.principal, Permission.CREATE_REPOSITORY, Namespace(name.namespace)
-            )
+            may = asked.principal is not None and decide(asked.principal, Permission.CREATE_REPOSITORY, asked.resource)
             if not (may and switches.create_repository_on_push):
                 raise NameUnknownError(name, can_create=bool(may))
         return asked

@@ -9,8 +9,10 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, select
 
-from lading.access import Namespace, Permission, Principal, Repository, Visibility, decide
+from lading.access import Permission, Principal, Repository, Visibility, decide
 from lading.accounts import store as accounts
+from lading.accounts.grant_store import delete_grants_on
+from lading.accounts.rights import Rights
 from lading.core.clock import Clock
 from lading.core.errors import InvalidError
 from lading.core.names import RepositoryName
@@ -102,8 +104,9 @@ class Repositories:
             )
             total = await repository_store.count_repositories(connection, where) if paging.count else None
             if not found and namespace is not None:
-                owns = bool(decide(principal, Permission.CREATE_REPOSITORY, Namespace(namespace)))
-                exists = owns and await accounts.find_account(connection, namespace) is not None
+                holder = await Rights(self.database.points).about(principal, namespace)
+                owns = decide(holder, Permission.CREATE_REPOSITORY, Repository(namespace, ""))
+                exists = bool(owns) and await accounts.find_account(connection, namespace) is not None
                 if not exists and not (paging.start and await repository_store.count_repositories(connection, where)):
                     raise NamespaceUnknownError(namespace)
         more = found[paging.size].name.text if len(found) > paging.size else None
@@ -119,10 +122,11 @@ class Repositories:
         async with self.database.read() as connection:
             found = await repository_store.find_repository(connection, name)
         anonymous = self.switches().anonymous_access
-        resource = Repository(name.namespace, None if found is None else found.visibility)
-        if found is None or not decide(principal, Permission.VIEW, resource, anonymous_access=anonymous):
+        resource = Repository(name.namespace, name.name, None if found is None else found.visibility)
+        holder = await Rights(self.database.points).about(principal, name.namespace, name.name)
+        if found is None or not decide(holder, Permission.VIEW, resource, anonymous_access=anonymous):
             raise RepositoryUnknownError(name)
-        if not decide(principal, permission, resource, anonymous_access=anonymous):
+        if not decide(holder, permission, resource, anonymous_access=anonymous):
             raise NotYoursError(f"change {name}")
         return found
 
@@ -131,7 +135,8 @@ class Repositories:
 
         Errors: NotYoursError, the same whether the namespace exists; NamespaceUnknownError; RepositoryExistsError.
         """
-        if not decide(principal, Permission.CREATE_REPOSITORY, Namespace(name.namespace)):
+        holder = await Rights(self.database.points).about(principal, name.namespace, name.name)
+        if not decide(holder, Permission.CREATE_REPOSITORY, Repository(name.namespace, name.name)):
             raise NotYoursError(f"create repositories in {name.namespace}")
         now, values = self.clock.now(), changes.values()
         _check_limit(immutable=bool(changes.immutable_tags), limit=changes.tag_limit or 0)
@@ -172,6 +177,7 @@ class Repositories:
         async with self.database.write() as unit:
             if not await repository_store.delete_repository(unit, known.id):
                 raise RepositoryUnknownError(name)
+            await delete_grants_on(unit, name.text)
             await record(unit, self.clock.now(), _event(EventType.DELETE, principal, known, ""))
 
 

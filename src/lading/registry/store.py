@@ -6,12 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from lading.access import Principal, Visibility
+from lading.access import Grant, Principal, Visibility
+from lading.access.grants import EVERYTHING
+from lading.accounts.grant_store import held_by
+from lading.accounts.tables import grants
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName
 from lading.database import Database, Point, Points
@@ -100,12 +118,37 @@ def visible_to(principal: Principal, *, anonymous_access: bool) -> ColumnElement
     """The WHERE clause of "may view", for lists: the same as `access.decide` says one by one; a property test holds both."""
     if not principal.is_active:
         return ~true()
-    if principal.is_admin:
-        return true()
     public = repositories.c.visibility == Visibility.PUBLIC.value
+    if principal.is_admin:
+        return true() if principal.narrowing is None else or_(public, _is_within(principal.narrowing))
     if principal.is_anonymous:
         return public if anonymous_access else ~true()
-    return or_(public, repositories.c.namespace == principal.name)
+    mine = or_(public, repositories.c.namespace == principal.name, is_granted(principal))
+    return mine if principal.narrowing is None else or_(public, and_(mine, _is_within(principal.narrowing)))
+
+
+def is_granted(principal: Principal) -> ColumnElement[bool]:
+    """Some grant that the caller holds speaks of the repository, whatever its role: it may be viewed."""
+    account = literal(principal.account_id)
+    glob = func.replace(grants.c.resource, "*", "%")
+    speaks = or_(
+        grants.c.resource.in_([literal(EVERYTHING), repositories.c.namespace + "/*", repositories.c.full_name]),
+        and_(
+            grants.c.namespace == repositories.c.namespace,
+            grants.c.is_glob,
+            # `_` is an ordinary character of names, and so it must not stand for any.
+            repositories.c.full_name.like(func.replace(glob, "_", r"\_"), escape="\\"),
+        ),
+    )
+    return exists().where(speaks, held_by(account))
+
+
+def _is_within(narrowing: Sequence[Grant]) -> ColumnElement[bool]:
+    named = repositories.c.full_name
+    return or_(
+        false(),
+        *(named.like(grant.resource.replace("_", r"\_").replace("*", "%"), escape="\\") for grant in narrowing),
+    )
 
 
 # --- blobs -----------------------------------------------------------------------------------------------------------

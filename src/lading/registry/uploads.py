@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from lading.access import Namespace, Permission, Principal, decide
+from lading.access import Permission, Principal, decide
 from lading.blobs.staging import Part, Staging
 from lading.blobs.store import BlobKey, BlobStore
 from lading.core.clock import Clock
@@ -174,15 +174,15 @@ class Uploads:
                 raise UploadUnknownError
             verdict = replace_upload(verdict, upload)
         elif request.mount is not None:
-            verdict = _replace(verdict, may_mount=await self._may_mount(caller, request))
+            verdict = _replace(verdict, may_mount=await self._may_mount(caller, request, asked))
         if request.method in {"POST", "PATCH", "PUT"}:
             verdict = _replace(verdict, body_bytes=self._check_body(request, verdict))
         return verdict
 
     async def _asked(self, caller: Caller, request: UploadRequest) -> tuple[Asked, UploadFound | None]:
         if request.upload_id:
-            return await self.points.upload(caller.account_id, request.name, request.upload_id)
-        return await self.points.repository(caller.account_id, request.name), None
+            return await self.points.upload(caller.asker, request.name, request.upload_id)
+        return await self.points.repository(caller.asker, request.name), None
 
     def _mount_scope(self, caller: Caller, request: UploadRequest) -> str:
         source = request.mount_from
@@ -192,13 +192,14 @@ class Uploads:
         # either, the upload simply begins.
         raise caller.challenge(request.name, "pull,push", f"repository:{source}:pull")
 
-    async def _may_mount(self, caller: Caller, request: UploadRequest) -> bool:
+    async def _may_mount(self, caller: Caller, request: UploadRequest, target: Asked) -> bool:
         source = request.mount_from
         if source is None:
-            return True  # from wherever the account may read it; looked up when mounting
+            # From wherever the account may read it; looked up when mounting. A narrowed token has to name it.
+            return target.principal is not None and target.principal.narrowing is None
         if request.mount is None or not caller.holds(source, "pull"):
             return False
-        asked, found = await self.points.blob(caller.account_id, source, request.mount)
+        asked, found = await self.points.blob(caller.asker, source, request.mount)
         if asked.principal is None:
             return False
         allowed = decide(
@@ -209,9 +210,7 @@ class Uploads:
     def _check_repository(self, asked: Asked, *, create: bool) -> None:
         if asked.repository_id is not None:
             return
-        may = asked.principal is not None and decide(
-            asked.principal, Permission.CREATE_REPOSITORY, Namespace(asked.name.namespace)
-        )
+        may = asked.principal is not None and decide(asked.principal, Permission.CREATE_REPOSITORY, asked.resource)
         if not (create and may):
             raise NameUnknownError(asked.name, can_create=bool(may))
 

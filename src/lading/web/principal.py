@@ -20,6 +20,7 @@ class RegistryToken:
     epoch: int
     access: Mapping[str, frozenset[str]]
     catalog: bool  # registry:catalog:* was granted
+    access_token_id: str | None = None  # the access token that it was fetched with, if one: it must still be good
 
 
 class Authenticator(Protocol):
