@@ -165,8 +165,10 @@ async def list_grants_of(connection: AsyncConnection, subject: Subject, *, start
     return [grant_of(row) for row in await connection.execute(wanted)]
 
 
-async def list_grants_on(connection: AsyncConnection, namespace: str, *, limit: int) -> list[tuple[StoredGrant, str]]:
-    """All grants in a namespace with their subjects' names (`ORGANIZATION/TEAM` of a team), in order of resources."""
+async def list_grants_on(
+    connection: AsyncConnection, namespace: str | None, *, limit: int
+) -> list[tuple[StoredGrant, str]]:
+    """Grants in a namespace (None: those on all) with their subjects' names (a team's: ORGANIZATION/TEAM), by resource."""
     organization = accounts.alias()
     wanted = (
         select(*_GRANT, accounts.c.name, organization.c.name + literal("/") + teams.c.name)
@@ -175,7 +177,7 @@ async def list_grants_on(connection: AsyncConnection, namespace: str, *, limit: 
             .outerjoin(teams, teams.c.id == grants.c.subject_id)
             .outerjoin(organization, organization.c.id == teams.c.organization_id)
         )
-        .where(grants.c.namespace == namespace)
+        .where(grants.c.namespace.is_(None) if namespace is None else grants.c.namespace == namespace)
         .order_by(grants.c.resource, grants.c.subject_kind, grants.c.subject_id)
         .limit(limit)
     )

@@ -1,18 +1,19 @@
 """The accounts' SQL: rows to values and back."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import AccessToken, Account
-from lading.accounts.tables import access_tokens, accounts
+from lading.accounts.tables import access_tokens, accounts, member_syncs
 from lading.core.clock import from_microseconds
 from lading.database import Point
 
-_ACCOUNT = (
+ACCOUNT_COLUMNS = (
     accounts.c.id,
     accounts.c.name,
     accounts.c.full_name,
@@ -39,10 +40,10 @@ _TOKEN = (
     access_tokens.c.narrowing,
 )
 
-ACCOUNT_BY_NAME = Point(select(*_ACCOUNT).where(accounts.c.name == bindparam("name")))
-ACCOUNT_BY_ID = Point(select(*_ACCOUNT).where(accounts.c.id == bindparam("id")))
+ACCOUNT_BY_NAME = Point(select(*ACCOUNT_COLUMNS).where(accounts.c.name == bindparam("name")))
+ACCOUNT_BY_ID = Point(select(*ACCOUNT_COLUMNS).where(accounts.c.id == bindparam("id")))
 TOKEN_AND_ACCOUNT = Point(
-    select(*_ACCOUNT, *_TOKEN)
+    select(*ACCOUNT_COLUMNS, *_TOKEN)
     .join(accounts, accounts.c.id == access_tokens.c.account_id)
     .where(access_tokens.c.id == bindparam("id"))
 )
@@ -87,11 +88,30 @@ def _account(row: Any) -> Account | None:
 
 
 async def find_account(connection: AsyncConnection, name: str) -> Account | None:
-    return _account((await connection.execute(select(*_ACCOUNT).where(accounts.c.name == name))).one_or_none())
+    return _account((await connection.execute(select(*ACCOUNT_COLUMNS).where(accounts.c.name == name))).one_or_none())
 
 
 async def find_account_by_id(connection: AsyncConnection, account_id: str) -> Account | None:
-    return _account((await connection.execute(select(*_ACCOUNT).where(accounts.c.id == account_id))).one_or_none())
+    return _account(
+        (await connection.execute(select(*ACCOUNT_COLUMNS).where(accounts.c.id == account_id))).one_or_none()
+    )
+
+
+async def find_account_or_id(connection: AsyncConnection, name: str) -> Account | None:
+    """The account of that name, or of that id, which may be given as `id:…`."""
+    found = await find_account(connection, name)
+    return found or await find_account_by_id(connection, name.removeprefix("id:"))
+
+
+async def robots_of(connection: AsyncConnection, account_id: str) -> list[Account]:
+    """The robots of the account's namespace, in order of their names."""
+    wanted = select(*ACCOUNT_COLUMNS).where(accounts.c.robot_of == account_id).order_by(accounts.c.name)
+    return [Account(*row) for row in await connection.execute(wanted)]
+
+
+async def delete_account(unit: AsyncConnection, account_id: str) -> None:
+    """The account is gone, with all rows that refer to it."""
+    await unit.execute(delete(accounts).where(accounts.c.id == account_id))
 
 
 async def add_account(unit: AsyncConnection, account: Account, now: datetime) -> None:
@@ -137,14 +157,15 @@ async def set_password_hash(unit: AsyncConnection, account_id: str, password_has
     )
 
 
+_IS_USER = ~accounts.c.is_organization & accounts.c.robot_of.is_(None)
 FILTERS: Mapping[str, ColumnElement[bool]] = {
-    "all": true(),
-    "users": ~accounts.c.is_organization,
+    "all": accounts.c.robot_of.is_(None),
+    "users": _IS_USER,
     "orgs": accounts.c.is_organization,
     "admins": accounts.c.is_admin,
-    "non-admins": ~accounts.c.is_admin & ~accounts.c.is_organization,
-    "active-users": accounts.c.is_active & ~accounts.c.is_organization,
-    "inactive-users": ~accounts.c.is_active & ~accounts.c.is_organization,
+    "non-admins": ~accounts.c.is_admin & _IS_USER,
+    "active-users": accounts.c.is_active & _IS_USER,
+    "inactive-users": ~accounts.c.is_active & _IS_USER,
 }
 """DTR's filters of the accounts list. Source: DTR reference 1.6."""
 
@@ -164,7 +185,7 @@ async def list_accounts(
     connection: AsyncConnection, *, start: str, limit: int, kind: str = "all", contains: str = ""
 ) -> list[Account]:
     """Accounts from the name `start` on, in code point order of their names. `kind` is one of FILTERS."""
-    wanted = select(*_ACCOUNT).where(_wanted(kind, contains), accounts.c.name >= start)
+    wanted = select(*ACCOUNT_COLUMNS).where(_wanted(kind, contains), accounts.c.name >= start)
     return [Account(*row) for row in await connection.execute(wanted.order_by(accounts.c.name).limit(limit))]
 
 
@@ -240,3 +261,13 @@ async def delete_tokens(
     if used_before is not None:
         wanted = wanted.where(func.coalesce(access_tokens.c.last_used_at, access_tokens.c.created_at) < used_before)
     return int((await unit.execute(wanted)).rowcount)
+
+
+async def is_synced(connection: AsyncConnection, target: str) -> bool:
+    """True when a directory says who is in the target, as member_syncs names it."""
+    found = await connection.scalar(select(member_syncs.c.options).where(member_syncs.c.target == target))
+    return found is not None and bool(json.loads(found).get("enableSync"))
+
+
+async def delete_member_sync(unit: AsyncConnection, target: str) -> None:
+    await unit.execute(delete(member_syncs).where(member_syncs.c.target == target))

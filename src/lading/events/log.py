@@ -31,6 +31,10 @@ class ObjectType(StrEnum):
     ACCOUNT = "ACCOUNT"
     API_TOKEN = "API_TOKEN"  # noqa: S105 — the word, not a token
     SETTINGS = "SETTINGS"
+    TEAM = "TEAM"
+    MEMBER = "MEMBER"
+    GRANT = "GRANT"
+    ROLE = "ROLE"
 
 
 @dataclass(frozen=True, slots=True)
