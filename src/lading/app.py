@@ -28,9 +28,14 @@ from lading import __version__, logs
 from lading.access import ANONYMOUS, Principal
 from lading.accounts import tables as accounts_tables
 from lading.accounts.access_tokens import AccessTokens
+from lading.accounts.account_access import AccountAccess
+from lading.accounts.account_deletion import AccountDeletion
 from lading.accounts.authenticator import AccountAuthenticator
+from lading.accounts.granting import Granting
+from lading.accounts.organizations import Organizations
 from lading.accounts.passwords import HashParameters, Passwords
 from lading.accounts.rights import Rights
+from lading.accounts.robots import Robots
 from lading.accounts.routes import TokenDoor
 from lading.accounts.sign_in import SignIn
 from lading.accounts.throttle import Throttle
@@ -65,6 +70,7 @@ from lading.registry.challenge import Challenges
 from lading.registry.deletion import Deletions
 from lading.registry.garbage import Garbage
 from lading.registry.listing import Listings
+from lading.registry.owned import OwnedRepositories
 from lading.registry.points import RegistryPoints
 from lading.registry.pull import ManifestBytes, PullCounts, Pulls
 from lading.registry.push import Pushes
@@ -209,17 +215,28 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     """The REST doors. `everyone` is who those without credentials are."""
     # Imported here, since FastAPI takes long to import, and neither the job worker nor most commands have REST doors.
     from lading.accounts import api as accounts_api  # noqa: PLC0415 — see above
+    from lading.accounts import grants_api, organizations_api, tokens_api  # noqa: PLC0415
     from lading.cluster import api as cluster_api  # noqa: PLC0415
+    from lading.registry import access_api  # noqa: PLC0415
     from lading.registry import api as registry_api  # noqa: PLC0415
     from lading.web.api import make_api  # noqa: PLC0415
 
     boot = parts.boot
     repositories = Repositories(parts.database, parts.clock, parts.switches)
     tags = RepositoryTags(parts.database, repositories, parts.blobs, parts.clock)
+    access = AccountAccess(parts.database)
+    organizations = Organizations(parts.database, parts.clock)
+    granting = Granting(parts.database, parts.clock)
+    robots = Robots(parts.database, parts.clock, parts.access_tokens)
+    deletion = AccountDeletion(parts.database, parts.clock, [OwnedRepositories(parts.switches)])
     site = cluster_api.Site(boot.service, boot.port, boot.replica, __version__)
     routers = (
         registry_api.router(repositories, tags),
-        accounts_api.router(parts.users, parts.access_tokens, parts.sign_in),
+        accounts_api.router(parts.users, organizations, access, deletion, parts.sign_in),
+        tokens_api.router(access, parts.access_tokens),
+        organizations_api.router(parts.users, organizations, access),
+        grants_api.router(granting, robots, parts.users, access),
+        access_api.router(repositories, granting, access),
         cluster_api.router(parts.database, parts.live, parts.replicas, parts.clock, site),
     )
     return make_api(routers, parts.authenticator, version=__version__, everyone=everyone)

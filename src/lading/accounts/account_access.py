@@ -22,6 +22,11 @@ class AccountAccess:
 
     database: Database
 
+    async def find(self, name: str) -> Account | None:
+        """The account, whoever asks: for callers who may know of it already."""
+        async with self.database.read() as connection:
+            return await store.find_account_or_id(connection, name)
+
     async def view(self, who: Principal, name: str) -> Account:
         """The account, when the caller may see it. Errors: AccountUnknownError."""
         account, holder, standing, namespace = await self._look_up(who, name)

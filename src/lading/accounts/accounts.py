@@ -47,10 +47,11 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Who signed in, and the access token that it was done with, if one."""
+    """Who signed in, and the access token or the client certificate that it was done with, if one."""
 
     account: Account
     token: AccessToken | None = None
+    is_certificate: bool = False
 
     @property
     def principal(self) -> Principal:

@@ -164,12 +164,12 @@ _COUNTED = (
     .scalar_subquery()
     .label("members")
 )
-_TEAM = (teams.c.id, teams.c.organization_id, teams.c.name, teams.c.description, _COUNTED)
+TEAM_COLUMNS = (teams.c.id, teams.c.organization_id, teams.c.name, teams.c.description, _COUNTED)
 
 
 async def list_teams(connection: AsyncConnection, organization_id: str, *, start: str, limit: int) -> list[StoredTeam]:
     """Teams from the name `start` on, in order of their names."""
-    wanted = select(*_TEAM).where(teams.c.organization_id == organization_id, teams.c.name >= start)
+    wanted = select(*TEAM_COLUMNS).where(teams.c.organization_id == organization_id, teams.c.name >= start)
     return [StoredTeam(*row) for row in await connection.execute(wanted.order_by(teams.c.name).limit(limit))]
 
 
@@ -181,7 +181,7 @@ async def count_teams(connection: AsyncConnection, organization_id: str) -> int:
 async def find_team(connection: AsyncConnection, organization_id: str, name: str) -> StoredTeam | None:
     """The team of that name, or of that id, which may be given as `id:…`."""
     key = teams.c.id == name.removeprefix("id:") if len(name) >= _ID_LENGTH else teams.c.name == name
-    wanted = select(*_TEAM).where(teams.c.organization_id == organization_id)
+    wanted = select(*TEAM_COLUMNS).where(teams.c.organization_id == organization_id)
     row = (await connection.execute(wanted.where(key))).one_or_none()
     if row is None and len(name) >= _ID_LENGTH:
         row = (await connection.execute(wanted.where(teams.c.name == name))).one_or_none()
@@ -272,7 +272,7 @@ async def list_teams_of(
 ) -> list[tuple[StoredTeam, bool]]:
     """The organization's teams that the account is in, from the name `start` on, and whether it is their admin."""
     wanted = (
-        select(*_TEAM, team_members.c.is_admin)
+        select(*TEAM_COLUMNS, team_members.c.is_admin)
         .join(team_members, team_members.c.team_id == teams.c.id)
         .where(teams.c.organization_id == organization_id, team_members.c.account_id == account_id)
         .where(teams.c.name >= start)

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import AccessToken, Account
-from lading.accounts.tables import access_tokens, accounts, member_syncs
+from lading.accounts.tables import access_tokens, accounts, member_syncs, user_settings
 from lading.core.clock import from_microseconds
 from lading.database import Point
 
@@ -182,11 +182,34 @@ def _wanted(kind: str, contains: str) -> ColumnElement[bool]:
 
 
 async def list_accounts(
-    connection: AsyncConnection, *, start: str, limit: int, kind: str = "all", contains: str = ""
+    connection: AsyncConnection,
+    *,
+    start: str,
+    limit: int,
+    kind: str = "all",
+    contains: str = "",
+    by_full_name: bool = False,
+    down: bool = False,
 ) -> list[Account]:
-    """Accounts from the name `start` on, in code point order of their names. `kind` is one of FILTERS."""
-    wanted = select(*ACCOUNT_COLUMNS).where(_wanted(kind, contains), accounts.c.name >= start)
-    return [Account(*row) for row in await connection.execute(wanted.order_by(accounts.c.name).limit(limit))]
+    """Accounts from the one of the name `start` on, by name or by full name. `kind` is one of FILTERS."""
+    order = (accounts.c.full_name, accounts.c.name) if by_full_name else (accounts.c.name,)
+    wanted = select(*ACCOUNT_COLUMNS).where(_wanted(kind, contains))
+    wanted = wanted.order_by(*((column.desc() for column in order) if down else order))
+    if start:
+        first = await connection.scalar(select(accounts.c.full_name).where(accounts.c.name == start)) or ""
+        asked = tuple_(*order), tuple_(first, start) if by_full_name else tuple_(start)
+        wanted = wanted.where(asked[0] <= asked[1] if down else asked[0] >= asked[1])
+    return [Account(*row) for row in await connection.execute(wanted.limit(limit))]
+
+
+async def find_content_cache(connection: AsyncConnection, account_id: str) -> str:
+    found = select(user_settings.c.content_cache_id).where(user_settings.c.account_id == account_id)
+    return await connection.scalar(found) or ""
+
+
+async def put_content_cache(unit: AsyncConnection, account_id: str, content_cache: str) -> None:
+    await unit.execute(delete(user_settings).where(user_settings.c.account_id == account_id))
+    await unit.execute(insert(user_settings).values(account_id=account_id, content_cache_id=content_cache))
 
 
 async def count_accounts(connection: AsyncConnection, *, kind: str = "all", contains: str = "") -> int:

@@ -1,11 +1,12 @@
 """Making and changing users. Every change is an event in the same unit of work."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import IntegrityError
 
-from lading.accounts import store
+from lading.accounts import organization_store, store
 from lading.accounts.accounts import Account
 from lading.accounts.errors import AccountExistsError, AccountUnknownError, LastAdminError, PasswordTooShortError
 from lading.accounts.passwords import Passwords
@@ -61,19 +62,31 @@ class Users:
             raise AccountExistsError(name) from error
         return account
 
-    async def get(self, name: str) -> Account:
-        """Errors: AccountUnknownError."""
+    async def find(self, name: str) -> Account | None:
+        """The account of that name or id."""
         async with self.database.read() as connection:
-            account = await store.find_account(connection, name)
+            return await store.find_account_or_id(connection, name)
+
+    async def get(self, name: str) -> Account:
+        """The account of that name or id. Errors: AccountUnknownError."""
+        account = await self.find(name)
         if account is None:
             raise AccountUnknownError(name)
         return account
 
-    async def list(self, paging: Paging, *, kind: str = "all", contains: str = "") -> Page[Account]:
-        """Accounts in order of their names; `kind` is one of `store.FILTERS`."""
+    async def list(
+        self, paging: Paging, *, kind: str = "all", contains: str = "", order: str = "name", down: bool = False
+    ) -> Page[Account]:
+        """Accounts in order of their names, or full names; `kind` is one of `store.FILTERS`."""
         async with self.database.read() as connection:
             found = await store.list_accounts(
-                connection, start=paging.start, limit=paging.size + 1, kind=kind, contains=contains
+                connection,
+                start=paging.start,
+                limit=paging.size + 1,
+                kind=kind,
+                contains=contains,
+                by_full_name=order == "fullName",
+                down=down,
             )
             total = await store.count_accounts(connection, kind=kind, contains=contains) if paging.count else None
         return Page(found[: paging.size], found[paging.size].name if len(found) > paging.size else None, total)
@@ -84,6 +97,25 @@ class Users:
             return await store.count_accounts(connection, kind="users"), await store.count_accounts(
                 connection, kind="orgs"
             )
+
+    async def organization_counts(self, found: Sequence[Account]) -> dict[str, tuple[int, int]]:
+        """How many members and teams those of the accounts have that are organizations, by their ids."""
+        ids = [item.id for item in found if item.is_organization]
+        if not ids:
+            return {}
+        async with self.database.read() as connection:
+            return await organization_store.counts_of(connection, ids)
+
+    async def content_cache(self, account: Account) -> str:
+        """The id of the content cache that the user pulls from, empty for none."""
+        async with self.database.read() as connection:
+            return await store.find_content_cache(connection, account.id)
+
+    async def set_content_cache(self, account: Account, content_cache: str, *, by: Actor) -> None:
+        """The user pulls from that content cache; empty: from here."""
+        async with self.database.write() as unit:
+            await store.put_content_cache(unit, account.id, content_cache)
+            await record(unit, self.clock.now(), _event(EventType.UPDATE, by, account, "content cache"))
 
     async def set_password(self, name: str, password: str, *, by: Actor) -> None:
         """The password is this one; all that was signed in by the old one is signed out.

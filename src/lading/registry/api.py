@@ -24,7 +24,7 @@ from lading.web.api import Caller, SignedIn
 from lading.web.asked_page import AskedPage, tell_page
 
 _TEXT, _LONG_TEXT = 4096, 256 * 1024  # characters of descriptions
-_Part = Annotated[str, Path(max_length=255)]
+Part = Annotated[str, Path(max_length=255)]
 
 
 class UpdateRepo(BaseModel):
@@ -66,7 +66,7 @@ def _visibility(text: str | None) -> Visibility | None:
         raise VisibilityInvalidError(text) from error
 
 
-def _name(namespace: str, reponame: str) -> RepositoryName:
+def parse_name(namespace: str, reponame: str) -> RepositoryName:
     """The name, for doors that look things up: what can't be a name is unknown."""
     text = f"{namespace}/{reponame.replace('%2F', '/')}"
     try:
@@ -90,26 +90,26 @@ def _add_repositories(routes: APIRouter, repositories: Repositories) -> None:
         return {"repositories": [repository_json(item) for item in tell_page(page, response)]}
 
     @routes.get("/repositories/{namespace}", summary="Those of one namespace")
-    async def list_namespace(namespace: _Part, who: Caller, paging: AskedPage, response: Response) -> dict[str, Any]:
+    async def list_namespace(namespace: Part, who: Caller, paging: AskedPage, response: Response) -> dict[str, Any]:
         page = await repositories.list(who, namespace, paging)
         return {"repositories": [repository_json(item) for item in tell_page(page, response)]}
 
     @routes.post("/repositories/{namespace}", status_code=201, summary="Make a repository")
-    async def create(namespace: _Part, form: CreateRepo, who: SignedIn) -> dict[str, Any]:
+    async def create(namespace: Part, form: CreateRepo, who: SignedIn) -> dict[str, Any]:
         name = RepositoryName.parse(f"{namespace}/{form.name}")
         return repository_json(await repositories.create(who, name, form.changes()))
 
     @routes.get("/repositories/{namespace}/{reponame}", summary="One repository")
-    async def read(namespace: _Part, reponame: _Part, who: Caller) -> dict[str, Any]:
-        return repository_json(await repositories.get(who, _name(namespace, reponame)))
+    async def read(namespace: Part, reponame: Part, who: Caller) -> dict[str, Any]:
+        return repository_json(await repositories.get(who, parse_name(namespace, reponame)))
 
     @routes.patch("/repositories/{namespace}/{reponame}", summary="Change a repository")
-    async def change(namespace: _Part, reponame: _Part, form: UpdateRepo, who: SignedIn) -> dict[str, Any]:
-        return repository_json(await repositories.change(who, _name(namespace, reponame), form.changes()))
+    async def change(namespace: Part, reponame: Part, form: UpdateRepo, who: SignedIn) -> dict[str, Any]:
+        return repository_json(await repositories.change(who, parse_name(namespace, reponame), form.changes()))
 
     @routes.delete("/repositories/{namespace}/{reponame}", status_code=204, summary="Delete a repository")
-    async def delete(namespace: _Part, reponame: _Part, who: SignedIn) -> None:
-        await repositories.delete(who, _name(namespace, reponame))
+    async def delete(namespace: Part, reponame: Part, who: SignedIn) -> None:
+        await repositories.delete(who, parse_name(namespace, reponame))
 
 
 def _add_tags(routes: APIRouter, tags: RepositoryTags) -> None:
@@ -117,26 +117,26 @@ def _add_tags(routes: APIRouter, tags: RepositoryTags) -> None:
 
     @routes.get(f"{base}/tags", summary="Tags; their manifests with includeManifests=true")
     async def list_tags(
-        namespace: _Part,
-        reponame: _Part,
+        namespace: Part,
+        reponame: Part,
         who: Caller,
         paging: AskedPage,
         response: Response,
         include: Annotated[bool, Query(alias="includeManifests")] = False,  # noqa: FBT002 — a query parameter
     ) -> list[dict[str, Any]]:
-        page = await tags.list(who, _name(namespace, reponame), paging)
+        page = await tags.list(who, parse_name(namespace, reponame), paging)
         return [list_tag_json(item, include_manifest=include) for item in tell_page(page, response)]
 
     @routes.get(f"{base}/tags/{{reference}}", summary="One tag, or every tag of a digest, once per platform")
     async def read_tag(
-        namespace: _Part,
-        reponame: _Part,
-        reference: _Part,
+        namespace: Part,
+        reponame: Part,
+        reference: Part,
         who: Caller,
         os: Annotated[str | None, Query(max_length=64)] = None,
         arch: Annotated[str | None, Query(max_length=64)] = None,
     ) -> list[dict[str, Any]]:
-        name = _name(namespace, reponame)
+        name = parse_name(namespace, reponame)
         try:
             parsed = parse_reference(reference)
         except LadingError as error:
@@ -152,8 +152,8 @@ def _add_tags(routes: APIRouter, tags: RepositoryTags) -> None:
         return [tag_json(name, item) for item in found]
 
     @routes.delete(f"{base}/tags/{{tag}}", status_code=204, summary="Delete a tag")
-    async def delete_tag(namespace: _Part, reponame: _Part, tag: _Part, who: SignedIn) -> None:
-        name = _name(namespace, reponame)
+    async def delete_tag(namespace: Part, reponame: Part, tag: Part, who: SignedIn) -> None:
+        name = parse_name(namespace, reponame)
         try:
             parsed = Tag.parse(tag)
         except LadingError as error:
@@ -163,14 +163,14 @@ def _add_tags(routes: APIRouter, tags: RepositoryTags) -> None:
 
     @routes.get(f"{base}/manifests", summary="Manifests")
     async def list_manifests(
-        namespace: _Part, reponame: _Part, who: Caller, paging: AskedPage, response: Response
+        namespace: Part, reponame: Part, who: Caller, paging: AskedPage, response: Response
     ) -> list[dict[str, Any]]:
-        page = await tags.list_manifests(who, _name(namespace, reponame), paging)
+        page = await tags.list_manifests(who, parse_name(namespace, reponame), paging)
         return [manifest_json(item) for item in tell_page(page, response)]
 
     @routes.delete(f"{base}/manifests/{{reference}}", status_code=204, summary="Delete a manifest and its tags")
-    async def delete_manifest(namespace: _Part, reponame: _Part, reference: _Part, who: SignedIn) -> None:
-        name = _name(namespace, reponame)
+    async def delete_manifest(namespace: Part, reponame: Part, reference: Part, who: SignedIn) -> None:
+        name = parse_name(namespace, reponame)
         await tags.delete_manifest(who, name, Digest.parse(reference))
 
 

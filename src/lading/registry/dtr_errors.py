@@ -65,3 +65,12 @@ class NotYoursError(DeniedError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"you may not {what}")
+
+
+class NamespaceAccessUnknownError(UnknownError):
+    """The team has no level on the whole namespace."""
+
+    code = "NO_SUCH_NAMESPACE_TEAM_ACCESS"
+
+    def __init__(self, namespace: str, team: str) -> None:
+        super().__init__(f"the team {team} has no access to all of {namespace}")

@@ -59,7 +59,7 @@ class StoredTag:
     manifest: StoredManifest
 
 
-_REPOSITORY = (
+REPOSITORY_COLUMNS = (
     repositories.c.id,
     repositories.c.full_name,
     repositories.c.visibility,
@@ -73,7 +73,7 @@ _REPOSITORY = (
     repositories.c.pushes,
     accounts.c.is_organization,
 )
-_NAMES = tuple(column.name for column in _REPOSITORY)
+_NAMES = tuple(column.name for column in REPOSITORY_COLUMNS)
 _MANIFEST = (
     manifests.c.digest,
     manifests.c.media_type,
@@ -88,11 +88,12 @@ _MANIFEST = (
 _TAG = (tags.c.name, tags.c.author, accounts.c.name, tags.c.created_at, tags.c.updated_at)
 
 
-def _repositories() -> Select[Any]:
-    return select(*_REPOSITORY).outerjoin(accounts, accounts.c.name == repositories.c.namespace)
+def joined_repositories(*more: ColumnElement[Any]) -> Select[Any]:
+    """Repositories with what is needed of their accounts, and more columns after those."""
+    return select(*REPOSITORY_COLUMNS, *more).outerjoin(accounts, accounts.c.name == repositories.c.namespace)
 
 
-def _repository(row: Sequence[Any]) -> StoredRepository:
+def repository_of(row: Sequence[Any]) -> StoredRepository:
     values = dict(zip(_NAMES, row, strict=True))
     return StoredRepository(
         name=RepositoryName(values.pop("full_name")),
@@ -103,8 +104,8 @@ def _repository(row: Sequence[Any]) -> StoredRepository:
 
 
 async def find_repository(connection: AsyncConnection, name: RepositoryName) -> StoredRepository | None:
-    row = (await connection.execute(_repositories().where(repositories.c.full_name == name.text))).one_or_none()
-    return None if row is None else _repository(row)
+    row = (await connection.execute(joined_repositories().where(repositories.c.full_name == name.text))).one_or_none()
+    return None if row is None else repository_of(row)
 
 
 def in_namespace(namespace: str) -> ColumnElement[bool]:
@@ -117,9 +118,12 @@ async def list_repositories(
 ) -> list[StoredRepository]:
     """Repositories from the whole name `start` on, in code point order."""
     wanted = (
-        _repositories().where(where, repositories.c.full_name >= start).order_by(repositories.c.full_name).limit(limit)
+        joined_repositories()
+        .where(where, repositories.c.full_name >= start)
+        .order_by(repositories.c.full_name)
+        .limit(limit)
     )
-    return [_repository(row) for row in await connection.execute(wanted)]
+    return [repository_of(row) for row in await connection.execute(wanted)]
 
 
 async def count_repositories(connection: AsyncConnection, where: ColumnElement[bool]) -> int:
