@@ -14,9 +14,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,19 @@ from lading.accounts import tables as accounts_tables
 from lading.accounts.access_tokens import AccessTokens
 from lading.accounts.account_access import AccountAccess
 from lading.accounts.account_deletion import AccountDeletion
+from lading.accounts.account_names import AccountNames
 from lading.accounts.authenticator import AccountAuthenticator
+from lading.accounts.certificate_sign_in import CertificateRules, CertificateSignIn
+from lading.accounts.client_bundles import ClientBundles
 from lading.accounts.granting import Granting
 from lading.accounts.organizations import Organizations
 from lading.accounts.passwords import HashParameters, Passwords
+from lading.accounts.public_keys import PublicKeys
 from lading.accounts.rights import Rights
 from lading.accounts.robots import Robots
 from lading.accounts.routes import TokenDoor
 from lading.accounts.sign_in import SignIn
+from lading.accounts.sign_in_log import SignInLog
 from lading.accounts.throttle import Throttle
 from lading.accounts.token_service import TokenService
 from lading.accounts.users import Users
@@ -49,19 +54,30 @@ from lading.cluster.replicas import HEARTBEAT, Replicas
 from lading.cluster.routes import LOOPBACK, OpenDoor
 from lading.cluster.site import SETTINGS_EVERY, LiveSettings, SiteSettings
 from lading.core.clock import SystemClock
-from lading.core.errors import SettingsError
+from lading.core.durations import LONGEST, parse_duration
+from lading.core.errors import InvalidError, SettingsError
 from lading.core.folders import DataFolder
 from lading.database import Database
 from lading.edge.lifeline import die_with_parent
 from lading.events import tables as events_tables
+from lading.events.feed import Feed
+from lading.events.log import Actor
+from lading.events.refusals import RefusalLog
+from lading.events.retention import Retention
 from lading.jobs import tables as jobs_tables
+from lading.jobs.actions import Action
+from lading.jobs.configs import ActionConfigs
 from lading.jobs.context import Handler, JobContext
 from lading.jobs.history import History
 from lading.jobs.jobs import Job
+from lading.jobs.queue import Queue
 from lading.jobs.schedules import Schedules
 from lading.jobs.worker import Worker
+from lading.jobs.workers import Workers
 from lading.keys import tables as keys_tables
+from lading.keys.client_authority import ClientAuthority
 from lading.keys.master import MasterKey
+from lading.keys.public_keys import check_authorities
 from lading.keys.server_certificate import OwnFiles, ServerCertificates
 from lading.keys.store import SecretStore
 from lading.keys.token_signing import RELOAD_EVERY, TokenSigner
@@ -153,6 +169,8 @@ class Parts:
     passwords: Passwords
     signer: TokenSigner
     sign_in: SignIn
+    certificate_sign_in: CertificateSignIn
+    client_authority: ClientAuthority
     users: Users
     access_tokens: AccessTokens
     authenticator: AccountAuthenticator
@@ -164,6 +182,8 @@ class Parts:
     health: HealthChecks
     live: LiveSettings
     replicas: Replicas
+    sign_in_log: SignInLog
+    refusals: RefusalLog
 
     def switches(self) -> Switches:
         """The registry's switches as they are now."""
@@ -195,6 +215,19 @@ def make_certificates(
     return ServerCertificates(database, secrets, folder, settings.host_names, life, renew_before, own)
 
 
+def make_client_authority(
+    settings: Settings, database: Database, secrets: SecretStore, clock: SystemClock
+) -> ClientAuthority:
+    """The authority of client certificates, by the settings."""
+    return ClientAuthority(database, secrets, clock, settings.host_names[0], timedelta(days=settings.tls.client_days))
+
+
+def certificate_rules(live: LiveSettings, settings: Settings) -> CertificateRules:
+    """Which client certificates are accepted now."""
+    now = live.current
+    return CertificateRules(now.client_certificates, now.client_authorities, settings.tls.client_name_from_cn)
+
+
 def load_master_key(folder: DataFolder, *, may_create: bool) -> MasterKey:
     """The master key: the file that LADING_MASTER_KEY_FILE names, or the data folder's. Errors: SettingsError."""
     elsewhere = os.environ.get("LADING_MASTER_KEY_FILE")
@@ -203,22 +236,58 @@ def load_master_key(folder: DataFolder, *, may_create: bool) -> MasterKey:
     return MasterKey.load_or_create(folder.master_key, may_create=may_create)
 
 
+_SITE_SETTINGS = {
+    "read_only": ("registry", "read_only"),
+    "create_repository_on_push": ("registry", "create_repository_on_push"),
+    "deletes": ("registry", "deletes"),
+    "anonymous_access": ("registry", "anonymous_access"),
+    "pull_events": ("events", "pulls"),
+    "job_history_keep": ("jobs", "history_keep"),
+    "job_history_age": ("jobs", "history_days"),
+    "event_history_keep": ("events", "history_keep"),
+    "event_history_age": ("events", "history_days"),
+    "client_certificates": ("tls", "client_certificates"),
+    "client_authorities": ("tls", "client_authorities"),
+}
+"""Site settings that have boot settings: the section, and the key in it."""
+
+
 def make_live_settings(database: Database, clock: SystemClock, settings: Settings) -> LiveSettings:
     """Site settings over the boot settings; what file and environment gave is pinned."""
-    registry = settings.registry
-    names = [field.name for field in fields(SiteSettings)]
-    pinned = {name: f"registry.{name}" for name in names if name in registry.model_fields_set}
-    return LiveSettings(database, clock, SiteSettings(**{name: getattr(registry, name) for name in names}), pinned)
+    values: dict[str, Any] = {}
+    pinned: dict[str, str] = {}
+    for name, (section, key) in _SITE_SETTINGS.items():
+        part = getattr(settings, section)
+        value = getattr(part, key)
+        if key == "client_authorities":
+            value = _read_authorities(value)
+        values[name] = timedelta(days=value) if key == "history_days" else value
+        if key in part.model_fields_set:
+            pinned[name] = f"{section}.{key}"
+    return LiveSettings(database, clock, SiteSettings(**values), pinned)
+
+
+def _read_authorities(path: Path | None) -> str:
+    """The file's certificates, PEM; none without a file. Errors: SettingsError."""
+    try:
+        text = "" if path is None else path.read_text()
+        check_authorities(text)
+    except (OSError, UnicodeDecodeError, InvalidError) as error:
+        raise SettingsError(f"can't use tls.client_authorities {path}: {error}") from error
+    return text
 
 
 def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     """The REST doors. `everyone` is who those without credentials are."""
     # Imported here, since FastAPI takes long to import, and neither the job worker nor most commands have REST doors.
     from lading.accounts import api as accounts_api  # noqa: PLC0415 — see above
-    from lading.accounts import grants_api, organizations_api, tokens_api  # noqa: PLC0415
+    from lading.accounts import grants_api, keys_api, organizations_api, tokens_api  # noqa: PLC0415
     from lading.cluster import api as cluster_api  # noqa: PLC0415
-    from lading.registry import access_api  # noqa: PLC0415
+    from lading.events import api as events_api  # noqa: PLC0415
+    from lading.jobs import api as jobs_api  # noqa: PLC0415
+    from lading.registry import access_api, search_api  # noqa: PLC0415
     from lading.registry import api as registry_api  # noqa: PLC0415
+    from lading.registry.event_sight import RepositoryEvents  # noqa: PLC0415
     from lading.web.api import make_api  # noqa: PLC0415
 
     boot = parts.boot
@@ -229,17 +298,34 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     granting = Granting(parts.database, parts.clock)
     robots = Robots(parts.database, parts.clock, parts.access_tokens)
     deletion = AccountDeletion(parts.database, parts.clock, [OwnedRepositories(parts.switches)])
+    keys = PublicKeys(parts.database, parts.clock)
+    bundles = ClientBundles(
+        parts.client_authority, keys, parts.clock, boot.service, (parts.folder.tls / "ca.pem").read_text
+    )
     site = cluster_api.Site(boot.service, boot.port, boot.replica, __version__)
+    jobs = jobs_api.JobUseCases(
+        Queue(parts.database, parts.clock),
+        Schedules(parts.database, parts.clock),
+        ActionConfigs(parts.database, parts.clock),
+        Workers(parts.database, parts.clock),
+        ACTIONS,
+    )
+    feed = Feed(parts.database, RepositoryEvents(repositories), AccountNames(parts.database))
     routers = (
         registry_api.router(repositories, tags),
         accounts_api.router(parts.users, organizations, access, deletion, parts.sign_in),
         tokens_api.router(access, parts.access_tokens),
+        keys_api.router(access, keys, bundles),
         organizations_api.router(parts.users, organizations, access),
         grants_api.router(granting, robots, parts.users, access),
         access_api.router(repositories, granting, access),
+        search_api.router(repositories, parts.users),
         cluster_api.router(parts.database, parts.live, parts.replicas, parts.clock, site),
+        jobs_api.router(jobs),
+        events_api.router(feed),
     )
-    return make_api(routers, parts.authenticator, version=__version__, everyone=everyone)
+    refused = parts.refusals.refused
+    return make_api(routers, parts.authenticator, version=__version__, everyone=everyone, refused=refused)
 
 
 @asynccontextmanager
@@ -253,6 +339,7 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
         signer = await TokenSigner.load(database, secrets)
         passwords = make_passwords(settings)
         sign_in = SignIn(database, passwords, Throttle(), clock)
+        certificate_sign_in = CertificateSignIn(database.points, clock, lambda: certificate_rules(live, settings))
         blobs, staging = FilesystemBlobs(folder.blobs, folder.quarantine), Staging(folder.uploads)
         live = make_live_settings(database, clock, settings)
         await live.refresh()
@@ -266,9 +353,13 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
             passwords=passwords,
             signer=signer,
             sign_in=sign_in,
+            certificate_sign_in=certificate_sign_in,
+            client_authority=make_client_authority(settings, database, secrets, clock),
             users=Users(database, passwords, clock, settings.passwords.minimum_length),
             access_tokens=AccessTokens(database, clock),
-            authenticator=AccountAuthenticator(database, sign_in, signer, clock, service=boot.service),
+            authenticator=AccountAuthenticator(
+                database, sign_in, certificate_sign_in, signer, clock, service=boot.service
+            ),
             blobs=blobs,
             staging=staging,
             points=RegistryPoints(database.points),
@@ -286,6 +377,8 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
             health=health,
             live=live,
             replicas=Replicas(database, health, clock, boot.replica, lambda: live.current.read_only),
+            sign_in_log=SignInLog(database, clock),
+            refusals=RefusalLog(database, clock),
         )
     finally:
         await database.close()
@@ -326,6 +419,7 @@ def make_doors(parts: Parts) -> Doors:
         registry=make_registry(parts),
         token=TokenDoor(
             parts.sign_in,
+            parts.certificate_sign_in,
             parts.access_tokens,
             token_service,
             boot.hosts,
@@ -353,6 +447,7 @@ def make_registry(parts: Parts) -> RegistryDoor:
         PullCounts(),
         parts.clock,
         grace,
+        lambda: parts.live.current.pull_events,
     )
     uploads = Uploads(
         parts.database,
@@ -450,6 +545,8 @@ class Application:
         background: Sequence[tuple[timedelta, Callable[[], Awaitable[None]]]] = (
             (_COUNTS_EVERY, pulls.write_counts),
             (_COUNTS_EVERY, self._metrics.flush),
+            (_COUNTS_EVERY, parts.sign_in_log.flush),
+            (_COUNTS_EVERY, parts.refusals.flush),
             (RELOAD_EVERY, parts.signer.reload),
             (SETTINGS_EVERY, parts.live.refresh),
             (HEARTBEAT, parts.replicas.beat),
@@ -458,6 +555,8 @@ class Application:
             task = asyncio.create_task(_repeat(every, work))
             self._parts.push_async_callback(_end, task)
         self._parts.push_async_callback(pulls.write_counts)
+        self._parts.push_async_callback(parts.sign_in_log.flush, is_last=True)
+        self._parts.push_async_callback(parts.refusals.flush, is_last=True)
 
 
 async def _repeat(every: timedelta, work: Callable[[], Awaitable[None]]) -> None:
@@ -475,13 +574,23 @@ async def _end(task: asyncio.Task[None]) -> None:
         await task
 
 
-GARBAGE, HISTORY = "onlinegc", "job_history"
-"""Actions of jobs; DTR's word for the first."""
+GARBAGE, HISTORY, EVENT_HISTORY = "onlinegc", "onlinegc_joblogs", "onlinegc_events"
+"""Actions of jobs, in DTR's words."""
+
+_KEEP = {
+    "toKeep": "how many stay at most, the newest; 0: any number. Without it, the site setting says",
+    "maxAge": "the oldest that stay, such as 720h; 0: of any age. Without it, the site setting says",
+}
+ACTIONS: Mapping[str, Action] = {
+    GARBAGE: Action("collects what no manifest needs any more"),
+    HISTORY: Action("drops old finished jobs and their logs", _KEEP),
+    EVENT_HISTORY: Action("drops old events", _KEEP),
+}
+"""What may be asked of the job worker, by action; `handlers` does it."""
 
 
 def handlers(parts: Parts) -> dict[str, Handler]:
     """What the job worker can do, by action."""
-    jobs = parts.boot.settings.jobs
     # Who starts again after a kill goes on where he was: the lease is his, not the dead process's.
     garbage = replace(parts.garbage, holder=f"{parts.boot.replica}-jobs")
 
@@ -495,8 +604,37 @@ def handlers(parts: Parts) -> dict[str, Handler]:
             f"manifests, {collected.uploads} uploads, {collected.stray.count} stray files"
         )
 
-    history = History(parts.database, parts.clock, jobs.history_keep, timedelta(days=jobs.history_days))
-    return {GARBAGE: collect, HISTORY: history}
+    async def trim_jobs(job: Job, context: JobContext) -> None:
+        await parts.live.refresh()
+        now = parts.live.current
+        keep, age = _kept(job, now.job_history, now.job_history_keep, now.job_history_age)
+        await History(parts.database, parts.clock, keep or _ANY_NUMBER, age or LONGEST)(job, context)
+
+    async def trim_events(job: Job, context: JobContext) -> None:
+        async def told(gone: int) -> None:
+            context.check()
+            await context.progress(gone, 0)
+
+        await parts.live.refresh()
+        now = parts.live.current
+        keep, age = _kept(job, now.event_history, now.event_history_keep, now.event_history_age)
+        retention = Retention(parts.database, parts.clock)
+        gone = await retention.trim(keep=keep, age=age, told=told, by=Actor.job(job.id))
+        await context.log(f"dropped {gone} events")
+
+    return {GARBAGE: collect, HISTORY: trim_jobs, EVENT_HISTORY: trim_events}
+
+
+_ANY_NUMBER = 2**31 - 1
+
+
+def _kept(job: Job, is_on: bool, keep: int, age: timedelta) -> tuple[int, timedelta]:  # noqa: FBT001 — three settings
+    """What a history keeps: as the job says, else as the settings do; 0 sets no limit. Errors: InvalidError."""
+    text = job.parameters.get("toKeep", str(keep if is_on else 0))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 — what the settings take, too
+        raise InvalidError(f"toKeep is {text[:20]!r}, want a whole number")
+    length = job.parameters.get("maxAge")
+    return int(text), (age if is_on else timedelta(0)) if length is None else parse_duration(length)
 
 
 async def run_jobs(boot: Boot) -> None:
@@ -511,13 +649,16 @@ async def run_jobs(boot: Boot) -> None:
 
 
 async def _set_schedules(parts: Parts) -> None:
-    """The schedules that the settings name."""
-    schedules = Schedules(parts.database, parts.clock)
-    for action, wanted in ((GARBAGE, parts.boot.settings.garbage.schedule), (HISTORY, "@daily")):
-        if wanted:
-            await schedules.put(action, wanted)
-        else:
-            await schedules.delete(action)
+    """What runs by itself: as the settings say; without that, as somebody set it while the server ran, else as usual."""
+    schedules, garbage = Schedules(parts.database, parts.clock), parts.boot.settings.garbage
+    if "schedule" not in garbage.model_fields_set:
+        await schedules.put_first(GARBAGE, garbage.schedule)
+    elif garbage.schedule:
+        await schedules.put(GARBAGE, garbage.schedule)
+    else:
+        await schedules.delete(GARBAGE)
+    await schedules.put_first(HISTORY, "@daily")
+    await schedules.put_first(EVENT_HISTORY, "@hourly")
 
 
 async def run_worker(boot: Boot, listening: socket.socket) -> None:

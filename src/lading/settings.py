@@ -73,6 +73,10 @@ class TlsSettings(_Section):
     key: Path | None = None  # PEM, not encrypted
     days: int = Field(default=397, ge=1, le=825)  # how long a made certificate lives
     renew_days: int = Field(default=30, ge=0)  # renewed when fewer are left
+    client_certificates: bool = True  # clients may sign in by certificate (with nginx only)
+    client_days: int = Field(default=365, ge=1, le=3650)  # how long the certificate of a client bundle lives
+    client_authorities: Path | None = None  # PEM: accepted beside our own, roots and intermediates
+    client_name_from_cn: bool = False  # theirs sign in the account of their common name when nobody registered the key
 
 
 class TokenSettings(_Section):
@@ -116,8 +120,16 @@ class GarbageSettings(_Section):
 class JobSettings(_Section):
     """The job worker."""
 
-    history_keep: int = Field(default=1000, ge=0)  # finished jobs kept, per action
-    history_days: int = Field(default=90, ge=0)
+    history_keep: int = Field(default=1000, ge=0, le=10**9)  # finished jobs kept, per action; 0: any number
+    history_days: int = Field(default=90, ge=0, le=36500)  # 0: of any age
+
+
+class EventSettings(_Section):
+    """The audit log."""
+
+    pulls: bool = True  # pulls are told, too
+    history_keep: int = Field(default=5_000_000, ge=0, le=10**9)  # the newest that are kept; 0: any number
+    history_days: int = Field(default=0, ge=0, le=36500)  # 0: of any age
 
 
 class LogSettings(_Section):
@@ -142,6 +154,7 @@ class Settings(_Section):
     registry: RegistrySettings = RegistrySettings()
     garbage: GarbageSettings = GarbageSettings()
     jobs: JobSettings = JobSettings()
+    events: EventSettings = EventSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("data")

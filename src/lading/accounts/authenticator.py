@@ -1,28 +1,59 @@
 """Credentials become callers: the accounts room's answer to `web.principal.Authenticator`."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from cachetools import LRUCache
 
-from lading.access import ANONYMOUS, Principal
+from lading.access import ANONYMOUS, Permission, Principal, System, decide
 from lading.accounts import store
+from lading.accounts.certificate_sign_in import CertificateSignIn
 from lading.accounts.errors import WrongCredentialsError
+from lading.accounts.scopes import ACTIONS
 from lading.accounts.sign_in import SignIn
 from lading.core.clock import Clock
 from lading.database import Database
 from lading.keys.token_signing import TokenInvalidError, TokenSigner
+from lading.web.exchange import ClientCertificate
 from lading.web.principal import RegistryToken
 
 _REMEMBERED = 10_000
 
 
+class _Everything(Mapping[str, frozenset[str]]):
+    """All actions on every repository."""
+
+    def __getitem__(self, name: str) -> frozenset[str]:
+        return _ALL_ACTIONS
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("every name is in it")
+
+    def __len__(self) -> int:
+        raise TypeError("every name is in it")
+
+
+_ALL_ACTIONS = frozenset(ACTIONS)
+_EVERYTHING = _Everything()
+
+
 class AccountAuthenticator:
     """Checks passwords, access tokens and bearer tokens. What it remembers is that a signature was good, never a right."""
 
-    def __init__(self, database: Database, sign_in: SignIn, signer: TokenSigner, clock: Clock, *, service: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sign_in: SignIn,
+        certificates: CertificateSignIn,
+        signer: TokenSigner,
+        clock: Clock,
+        *,
+        service: str,
+    ) -> None:
         self._database = database
         self._sign_in = sign_in
+        self._certificates = certificates
         self._signer = signer
         self._clock = clock
         self._service = service
@@ -34,6 +65,18 @@ class AccountAuthenticator:
     async def sign_in_by_token(self, secret: str, *, address: str) -> Principal:
         """The account whose access token it is. Errors: UnauthenticatedError, TooManyError."""
         return (await self._sign_in.by_token(secret, address=address)).principal
+
+    async def sign_in_by_certificate(self, certificate: ClientCertificate) -> Principal | None:
+        proof = await self._certificates.find(certificate)
+        return None if proof is None else proof.principal
+
+    async def token_of_certificate(self, certificate: ClientCertificate) -> RegistryToken | None:
+        proof = await self._certificates.find(certificate)
+        if proof is None:
+            return None
+        account = proof.account
+        catalog = bool(decide(account.principal, Permission.LIST_CATALOG, System()))
+        return RegistryToken(account.id, account.name, account.epoch, _EVERYTHING, catalog)
 
     def read_token(self, token: str) -> RegistryToken:
         now = self._clock.now()

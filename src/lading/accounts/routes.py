@@ -12,6 +12,7 @@ import msgspec
 
 from lading.accounts.access_tokens import AccessTokens
 from lading.accounts.accounts import Proof
+from lading.accounts.certificate_sign_in import CertificateSignIn
 from lading.accounts.errors import WrongCredentialsError
 from lading.accounts.scopes import parse_scopes
 from lading.accounts.sign_in import SignIn
@@ -51,6 +52,7 @@ class TokenDoor:
     """The door of `/auth/token`. `hosts` are the names (with and without port) that this server goes by."""
 
     sign_in: SignIn
+    certificates: CertificateSignIn
     access_tokens: AccessTokens
     service: TokenService
     hosts: Collection[str]
@@ -74,9 +76,13 @@ class TokenDoor:
         proof = None
         if credentials is not None:
             proof = await self.sign_in.by_secret(*credentials, address=request.client)
+        elif (certificate := request.client_certificate) is not None:
+            proof = await self.certificates.find(certificate)
         scopes = request.query.get("scope", [])
         offline = (request.value("offline_token") or "").lower() == "true"
-        refresh = await self._refresh_token(proof, request) if offline and proof is not None else None
+        # What a certificate is good for ends with its key; a token in its place would go on.
+        is_lasting = offline and proof is not None and not proof.is_certificate
+        refresh = await self._refresh_token(proof, request) if is_lasting and proof is not None else None
         return await self._answer(proof, scopes, refresh)
 
     async def _post(self, request: Request) -> Answer:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, o
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import AccessToken, Account
-from lading.accounts.tables import access_tokens, accounts, member_syncs, user_settings
+from lading.accounts.tables import access_tokens, accounts, member_syncs, memberships, user_settings
 from lading.core.clock import from_microseconds
 from lading.database import Point
+from lading.database.functions import holds_word, like_pattern
 
 ACCOUNT_COLUMNS = (
     accounts.c.id,
@@ -173,11 +174,8 @@ FILTERS: Mapping[str, ColumnElement[bool]] = {
 def _wanted(kind: str, contains: str) -> ColumnElement[bool]:
     where = FILTERS[kind]
     if contains:
-        matches = [
-            func.lower(column).contains(contains.lower(), autoescape=True)
-            for column in (accounts.c.name, accounts.c.full_name)
-        ]
-        where = where & or_(*matches)
+        pattern = like_pattern(contains)
+        where = where & or_(holds_word(accounts.c.name, pattern), holds_word(accounts.c.full_name, pattern))
     return where
 
 
@@ -190,11 +188,19 @@ async def list_accounts(
     contains: str = "",
     by_full_name: bool = False,
     down: bool = False,
+    near: str | None = None,
 ) -> list[Account]:
-    """Accounts from the one of the name `start` on, by name or by full name. `kind` is one of FILTERS."""
+    """Accounts from the one of the name `start` on, by name or by full name. `kind` is one of FILTERS.
+
+    `near` leaves only that account, its organizations, and their members.
+    """
     order = (accounts.c.full_name, accounts.c.name) if by_full_name else (accounts.c.name,)
     wanted = select(*ACCOUNT_COLUMNS).where(_wanted(kind, contains))
     wanted = wanted.order_by(*((column.desc() for column in order) if down else order))
+    if near is not None:
+        mine = select(memberships.c.organization_id).where(memberships.c.account_id == near)
+        theirs = select(memberships.c.account_id).where(memberships.c.organization_id.in_(mine))
+        wanted = wanted.where(or_(accounts.c.id == near, accounts.c.id.in_(mine), accounts.c.id.in_(theirs)))
     if start:
         first = await connection.scalar(select(accounts.c.full_name).where(accounts.c.name == start)) or ""
         asked = tuple_(*order), tuple_(first, start) if by_full_name else tuple_(start)

@@ -18,6 +18,10 @@ from lading.core.clock import Clock
 from lading.core.names import RepositoryName
 from lading.keys.token_signing import TokenSigner
 
+_BY_CERTIFICATE = timedelta(seconds=60)
+"""A token does not tell which key it was fetched with, so it ends soon after that may have been revoked. Clients take tokens
+of less for tokens of so much."""
+
 _PERMISSIONS = {"pull": Permission.PULL, "push": Permission.PUSH, "delete": Permission.DELETE_CONTENT}
 
 
@@ -69,6 +73,8 @@ class TokenService:
         if scopes.catalog and decide(principal, Permission.LIST_CATALOG, System()):
             access.append({"type": "registry", "name": "catalog", "actions": ["*"]})
         now, lifetime, via = self.clock.now(), self.lifetime, proof.token if proof is not None else None
+        if proof is not None and proof.is_certificate:
+            lifetime = min(lifetime, _BY_CERTIFICATE)
         if via is not None and via.expires_at is not None:
             lifetime = min(lifetime, via.expires_at - now)
         issued = int(now.timestamp())

@@ -91,6 +91,13 @@ class Users:
             total = await store.count_accounts(connection, kind=kind, contains=contains) if paging.count else None
         return Page(found[: paging.size], found[paging.size].name if len(found) > paging.size else None, total)
 
+    async def search(self, word: str, paging: Paging, *, near: str | None) -> Sequence[Account]:
+        """Users and organizations with the word in their names; `near`: only those in an organization with that account."""
+        async with self.database.read() as connection:
+            return await store.list_accounts(
+                connection, start=paging.start, limit=paging.size, contains=word, near=near
+            )
+
     async def counts(self) -> tuple[int, int]:
         """How many users and organizations there are."""
         async with self.database.read() as connection:

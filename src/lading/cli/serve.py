@@ -8,7 +8,7 @@ import pwd
 import signal
 import ssl
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +19,17 @@ from rich.panel import Panel
 from sqlalchemy.exc import DatabaseError
 
 from lading import logs
-from lading.app import Boot, load_master_key, make_certificates, make_passwords
+from lading.app import (
+    Boot,
+    load_master_key,
+    make_certificates,
+    make_client_authority,
+    make_live_settings,
+    make_passwords,
+)
 from lading.cli.local import load_settings
 from lading.cluster.first_start import ADMIN, FirstStart, first_start, replica_id
+from lading.cluster.site import SETTINGS_EVERY, LiveSettings
 from lading.core.clock import SystemClock
 from lading.core.errors import SettingsError, UnavailableError
 from lading.core.folders import DataFolder, write_durably
@@ -31,6 +39,7 @@ from lading.edge.nginx import NginxUnusableError, command, find_nginx, write_con
 from lading.edge.plan import EdgePlan
 from lading.edge.supervisor import Child, StartError, Supervisor, check_port, end_leftovers, listen, take_server_lock
 from lading.edge.workers import WorkersPlan
+from lading.keys.client_authority import ClientAuthority
 from lading.keys.server_certificate import ServerCertificates
 from lading.keys.store import SecretStore
 from lading.settings import Settings
@@ -103,9 +112,11 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
         )
         certificates = make_certificates(settings, folder, database, secrets)
         await certificates.refresh(clock.now())
+        authority = make_client_authority(settings, database, secrets, clock)
+        clients = _Clients(make_live_settings(database, clock, settings), authority, folder)
         for attempt in range(_PORT_ATTEMPTS):
             try:
-                await _supervise(settings, folder, plan, certificates, made)
+                await _supervise(settings, folder, plan, certificates, clients, made)
                 break
             except StartError:
                 # A port that was found free may be somebody else's by now; one that was asked for is not exchanged.
@@ -116,11 +127,40 @@ async def _serve(settings: Settings, folder: DataFolder) -> None:
         await database.close()
 
 
+@dataclass
+class _Clients:
+    """Which client certificates nginx is to ask for: a site setting, so looked at again and again."""
+
+    live: LiveSettings
+    authority: ClientAuthority
+    folder: DataFolder
+    _seen: tuple[bool, str] | None = None
+
+    async def refresh(self, plan: EdgePlan) -> tuple[EdgePlan, bool]:
+        """The plan as it is now, and whether nginx has to be told: of another one, or of other authorities."""
+        await self.live.refresh()
+        is_on, additional = wanted = (
+            self.live.current.client_certificates and plan.is_nginx,
+            self.live.current.client_authorities,
+        )
+        is_changed = is_on != plan.client_certificates
+        if is_on and wanted != self._seen:
+            is_changed = await self.authority.refresh(self.folder, additional) or is_changed
+        self._seen = wanted
+        return replace(plan, client_certificates=is_on), is_changed
+
+
 async def _supervise(
-    settings: Settings, folder: DataFolder, plan: EdgePlan, certificates: ServerCertificates, made: FirstStart
+    settings: Settings,
+    folder: DataFolder,
+    plan: EdgePlan,
+    certificates: ServerCertificates,
+    clients: _Clients,
+    made: FirstStart,
 ) -> None:
     """Runs the tree until the server is told to stop. Errors: StartError."""
     clock = SystemClock()
+    plan, _ = await clients.refresh(plan)
     boot = Boot(settings, "nginx" if plan.is_nginx else "none", plan.url, plan.port, replica_id(folder))
     write_durably(folder.boot, boot.text().encode())
     supervisor = Supervisor(_children(plan, folder), folder=folder, drain_seconds=plan.drain_seconds)
@@ -137,13 +177,32 @@ async def _supervise(
         is_stale = False
         log.info("the certificate changed; it is shown from now on")
 
+    async def watch_clients() -> None:
+        nonlocal plan, is_stale
+        while True:
+            await asyncio.sleep(SETTINGS_EVERY.total_seconds())
+            try:
+                plan, is_changed = await clients.refresh(plan)
+                is_stale = is_changed or is_stale
+                if is_changed:
+                    write_config(plan)
+                    supervisor.signal("nginx", signal.SIGHUP)
+                    is_stale = False
+                    log.info("other client certificates are accepted from now on", enabled=plan.client_certificates)
+            except Exception:
+                log.exception("looking after client certificates failed; it is tried again")
+
     async def announce() -> None:
         await _wait_until_ready(plan)
         authority = await certificates.authority()
         _show(made, plan, authority.pair.fingerprint)
         print(f"ready {plan.local_url}", flush=True)  # noqa: T201 — the line that automation waits for
 
-    await supervisor.run(announce, refresh)
+    watching = asyncio.create_task(watch_clients())
+    try:
+        await supervisor.run(announce, refresh)
+    finally:
+        watching.cancel()
 
 
 async def _open_database(settings: Settings) -> Database:
@@ -165,6 +224,13 @@ def _plan(settings: Settings, folder: DataFolder) -> EdgePlan:
     if not nginx and server.trusted_proxies:
         Console(stderr=True).print(
             "server.trusted_proxies does nothing without nginx: proxies are taken for the clients themselves",
+            style="yellow",
+            highlight=False,
+        )
+    tls = settings.tls
+    if not nginx and (tls.client_authorities is not None or "client_certificates" in tls.model_fields_set):
+        Console(stderr=True).print(
+            "tls.client_certificates does nothing without nginx: nobody is asked for a certificate",
             style="yellow",
             highlight=False,
         )

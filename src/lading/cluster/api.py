@@ -8,9 +8,9 @@ from fastapi import APIRouter, Body
 
 from lading.access import Permission, Principal, System, decide
 from lading.cluster.replicas import Replicas
-from lading.cluster.site import KEYS, LiveSettings
+from lading.cluster.site import KEYS, LiveSettings, SettingInvalidError, Value, parse_value, plain_value
 from lading.core.clock import Clock, rfc3339
-from lading.core.errors import DeniedError, InvalidError
+from lading.core.errors import DeniedError
 from lading.database import Database
 from lading.database.locks import find_holder
 from lading.events.log import Actor
@@ -19,16 +19,9 @@ from lading.web.api import SignedIn
 
 _FIXED: Mapping[str, object] = {
     "anonymizeAnalytics": False,
-    "clientCertAuthEnabled": False,
     "disableBackupWarning": False,
     "disablePersistentCookies": False,
     "disableUpgrades": False,
-    "jobHistoryCompactionEnabled": True,
-    "jobHistoryMaxAge": "",
-    "jobHistoryToKeep": 0,
-    "repoEventHistoryCompactionEnabled": False,
-    "repoEventHistoryMaxAge": "",
-    "repoEventHistoryToKeep": 0,
     "reportAnalytics": False,
     "scanningDeadline": 0,
     "scanningEnableAutoRecheck": False,
@@ -37,7 +30,6 @@ _FIXED: Mapping[str, object] = {
     "sso": False,
     "webTLSCA": "",
     "webTLSCert": "",
-    "webTLSClientCA": "",
     "webTLSKey": "",
 }
 """What DTR lets one set and this server does not do: may be sent with this value only."""
@@ -54,12 +46,6 @@ _READ_ONLY: Mapping[str, object] = {
     "nfsHost": "",
     "nfsPath": "",
 }
-
-
-class SettingsInvalidError(InvalidError):
-    """A setting that does not exist, or that this server does not have."""
-
-    code = "INVALID_SETTINGS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,28 +125,26 @@ def _check_admin(who: Principal) -> None:
 
 
 def _settings(live: LiveSettings, site: Site) -> dict[str, Any]:
-    switches = {key: getattr(live.current, field) for key, field in KEYS.items()}
+    switches = {key: plain_value(getattr(live.current, field)) for key, field in KEYS.items()}
     fixed = {key: value for key, value in _FIXED.items() if key not in _SECRET}
     here = {"HTTPPort": 0, "HTTPSPort": site.port, "node": site.host.partition(":")[0]}
     own = {"dtrHost": site.host, "replicaID": site.replica, "replicaSettings": {site.replica: here}}
     return {**fixed, **_READ_ONLY, **own, **switches}
 
 
-def _changes(form: Mapping[str, Any], site: Site) -> dict[str, bool]:
-    """The switches in the form. Errors: SettingsInvalidError for all that can't be what it is to be."""
+def _changes(form: Mapping[str, Any], site: Site) -> dict[str, Value]:
+    """What the form changes. Errors: SettingInvalidError for all that can't be what it is to be."""
     changes = {}
     for key, value in form.items():
         if key in KEYS:
-            if not isinstance(value, bool):
-                raise SettingsInvalidError(f"{key} is true or false")
-            changes[key] = value
+            changes[key] = parse_value(key, value)
         elif key == "dtrHost":
             if value != site.host:
-                raise SettingsInvalidError(
+                raise SettingInvalidError(
                     f"dtrHost is {site.host}: it is set by server.external_url in the settings file"
                 )
         elif key not in _FIXED:
-            raise SettingsInvalidError(f"there is no setting {key[:80]!r} that can be changed here")
+            raise SettingInvalidError(f"there is no setting {key[:80]!r} that can be changed here")
         elif value != _FIXED[key]:
-            raise SettingsInvalidError(f"this registry can't have {key} other than {_FIXED[key]!r}")
+            raise SettingInvalidError(f"this registry can't have {key} other than {_FIXED[key]!r}")
     return changes

@@ -57,6 +57,11 @@ class DataFolder:
         return self.root / "tls"
 
     @property
+    def client_authorities(self) -> Path:
+        """What nginx checks client certificates against: ours, and the additional ones."""
+        return self.tls / "client-ca.pem"
+
+    @property
     def run(self) -> Path:
         return self.root / "run"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import Boolean, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -23,3 +23,29 @@ def _on_sqlite(element: lines, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(lines, "postgresql")
 def _on_postgresql(element: lines, compiler: SQLCompiler, **options: Any) -> str:
     return f"string_agg({compiler.process(element.clauses, **options)}, chr(10))"
+
+
+class holds_word(FunctionElement[bool]):  # noqa: N801 — named as functions of SQL are
+    """Whether the text holds the pattern of `like_pattern`, in whatever case; SQLite knows the cases of ASCII only."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(holds_word, "sqlite")
+def _holds_on_sqlite(element: holds_word, compiler: SQLCompiler, **options: Any) -> str:
+    # Its LIKE does not tell cases apart; lower() would cost more than the rest of the search.
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{text} LIKE {pattern} ESCAPE '!'"
+
+
+@compiles(holds_word, "postgresql")
+def _holds_on_postgresql(element: holds_word, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{text} ILIKE {pattern} ESCAPE '!'"
+
+
+def like_pattern(word: str) -> str:
+    """The pattern of texts that hold the word somewhere."""
+    escaped = word.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped}%"

@@ -76,6 +76,7 @@ def render(plan: EdgePlan, version: tuple[int, int, int]) -> str:
         run=folder.run,
         spool=folder.spool,
         tls=folder.tls,
+        client_authorities=folder.client_authorities,
         blobs=folder.blobs,
         socket=folder.socket,
         user=(plan.user or "root") if os.geteuid() == 0 else "",
@@ -92,6 +93,7 @@ def render(plan: EdgePlan, version: tuple[int, int, int]) -> str:
         blob_limit_bytes=plan.blob_limit_bytes,
         open_files=min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         access_log=plan.access_log,
+        client_certificates=plan.client_certificates,
         errors=ERRORS,
         refused_statuses=REFUSED_STATUSES,
     )

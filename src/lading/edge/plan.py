@@ -25,6 +25,7 @@ class EdgePlan:
     manifest_limit_bytes: int = 4 * 1024 * 1024
     blob_limit_bytes: int = 0
     access_log: bool = True
+    client_certificates: bool = False  # clients are asked for one, which tls/client-ca.pem is to vouch for
 
     @property
     def address(self) -> str:

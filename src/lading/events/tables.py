@@ -1,4 +1,6 @@
-"""The events, in the order they were committed (nearly: two at once may swap)."""
+"""The events. Their ids are in the order they were committed (nearly: two at once may swap), their moments are when they
+happened: what is told in batches, such as pulls, is committed a few seconds later.
+"""
 
 from sqlalchemy import Column, Index, String, Table
 
@@ -10,7 +12,7 @@ events = Table(
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("published_at", Moment, nullable=False),
-    Column("type", String(32), nullable=False),  # DTR: CREATE, GET, UPDATE, DELETE, SEND, FAIL
+    Column("type", String(32), nullable=False),  # DTR: CREATE, GET, UPDATE, DELETE, SEND, FAIL; ours: SIGN_IN, …
     Column("actor_type", String(16), nullable=False),  # account, job, system, anonymous
     Column("actor", String(128), nullable=False),
     Column("repository", String(255), nullable=False, server_default=""),
@@ -21,9 +23,11 @@ events = Table(
     Column("address", String(64), nullable=False, server_default=""),  # where the request came from
     Column("user_agent", String(255), nullable=False, server_default=""),
     Column("outcome", String(16), nullable=False, server_default="done"),  # done, refused, failed
-    Index("ix_events_repository_id", "repository", "id"),
-    Index("ix_events_published_at", "published_at"),
-    Index("ix_events_actor_id", "actor", "id"),
-    Index("ix_events_object_type_id", "object_type", "id"),
+    # Each filter is a stretch of one of these, in the order of the lists.
+    Index("ix_events_published_at", "published_at", "id"),
+    Index("ix_events_repository", "repository", "published_at", "id"),
+    Index("ix_events_actor", "actor", "published_at", "id"),
+    Index("ix_events_object_type", "object_type", "published_at", "id"),
+    Index("ix_events_type", "type", "published_at", "id"),
     sqlite_autoincrement=True,
 )

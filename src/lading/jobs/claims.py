@@ -3,6 +3,7 @@
 Every write names the claim's lease. Whoever lost it (stopped for too long, thought dead) can no longer write a result.
 """
 
+import json
 import random
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -27,15 +28,23 @@ class Claims:
     worker_id: str
     chance: Callable[[], float] = random.random
 
-    async def claim(self, actions: Collection[str]) -> Claim | None:
-        """The next due job of these actions, now this worker's; None when there is none."""
+    async def claim(
+        self, actions: Collection[str], fits: Callable[[Mapping[str, int]], bool] = lambda _: True
+    ) -> Claim | None:
+        """The next due job of these actions, now this worker's; None when there is none.
+
+        Jobs that ask for more capacity than one place of their action are claimed when that `fits`.
+        """
+        if not actions:
+            return None
         now = self.clock.now()
         async with self.database.read() as connection:  # a look first: an idle worker takes no write lock
-            if not actions or not await store.is_due(connection, actions, now):
+            fitting = [text for text in await store.list_capacities(connection) if fits(json.loads(text))]
+            if not await store.is_due(connection, actions, now, fitting):
                 return None
         lease = secrets.token_hex(16)
         async with self.database.write(durable=False) as unit:  # a claim that is lost is a job that waits
-            job = await store.claim(unit, actions, worker=self.worker_id, lease=lease, now=now)
+            job = await store.claim(unit, actions, worker=self.worker_id, lease=lease, now=now, capacities=fitting)
         return None if job is None else Claim(job, lease)
 
     async def beat(self, claims: Collection[Claim]) -> None:

@@ -74,6 +74,7 @@ class Schedule:
     deadline: timedelta | None = None
     stop_timeout: timedelta | None = None
     retries: int = 0
+    capacity: Mapping[str, int] = field(default_factory=dict)
 
     def request(self) -> JobRequest:
         """What one run of it asks for. While a run waits, the next one is the same."""
@@ -84,4 +85,5 @@ class Schedule:
             stop_timeout=self.stop_timeout,
             retries=self.retries,
             unique_key=f"schedule:{self.action}",
+            capacity=self.capacity,
         )

@@ -12,6 +12,8 @@ from lading.core.errors import ConflictError, InvalidError, UnknownError
 PRIORITY_LIMIT = 1000
 RETRIES_LIMIT = 100
 PARAMETERS_LIMIT = 64 * 1024  # characters of JSON
+CAPACITY_LIMIT = 1000
+CAPACITIES_LIMIT = 100
 KEY_LIMIT = 128
 
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -68,10 +70,12 @@ class JobRequest:
     stop_timeout: timedelta | None = None  # what it gets to end in when cancelled; None: the worker's
     retries: int = 0  # up to 100
     unique_key: str | None = None
+    capacity: Mapping[str, int] = field(default_factory=dict)  # what it takes of a worker's, besides one of its action
 
     def __post_init__(self) -> None:
         if _ACTION.fullmatch(self.action) is None:
             raise JobInvalidError(f"{self.action[:64]!r} is no action: want up to 64 letters, digits, '_' and '-'")
+        check_capacity(self.capacity)
         if not -PRIORITY_LIMIT <= self.priority <= PRIORITY_LIMIT:
             raise JobInvalidError(f"the priority is from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}, not {self.priority}")
         if not 0 <= self.retries <= RETRIES_LIMIT:
@@ -112,6 +116,12 @@ class Job:
     cancel_requested: bool
     progress_done: int
     progress_total: int
+    capacity: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> Mapping[str, int]:
+        """What it takes of its worker's capacity while it runs."""
+        return {self.action: 1, **self.capacity}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,15 @@ class LogLine:
     line: int
     at: datetime
     data: str
+
+
+def check_capacity(capacity: Mapping[str, int]) -> None:
+    """Returns when it is a map of names to numbers from 0 to 1,000, of at most 100. Errors: JobInvalidError."""
+    if len(capacity) > CAPACITIES_LIMIT or not all(0 <= number <= CAPACITY_LIMIT for number in capacity.values()):
+        raise JobInvalidError(f"capacities are from 0 to {CAPACITY_LIMIT}, of at most {CAPACITIES_LIMIT} names")
+    for name in capacity:
+        if _ACTION.fullmatch(name) is None:
+            raise JobInvalidError(f"{name[:64]!r} names no capacity: want up to 64 letters, digits, '_' and '-'")
 
 
 def backoff(attempt: int, chance: float = 1.0) -> timedelta:

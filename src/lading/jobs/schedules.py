@@ -9,6 +9,7 @@ import structlog
 
 from lading.core.clock import Clock
 from lading.database import Database
+from lading.events.log import Actor, Event, EventType, ObjectType, record
 from lading.jobs import schedule_store as store
 from lading.jobs.cron import Schedule, ScheduleInvalidError, ScheduleUnknownError, next_run
 from lading.jobs.queue import submit
@@ -32,17 +33,34 @@ class Schedules:
         deadline: timedelta | None = None,
         stop_timeout: timedelta | None = None,
         retries: int = 0,
+        capacity: Mapping[str, int] | None = None,
+        by: Actor | None = None,
     ) -> Schedule:
         """The action runs by this schedule; put again with the same words, its next run stays.
 
-        Errors: ScheduleInvalidError, JobInvalidError.
+        Told as an event when it is known who asks. Errors: ScheduleInvalidError, JobInvalidError.
         """
-        due = next_run(schedule, self.clock.now())
-        made = Schedule(str(uuid.uuid4()), action, schedule, due, parameters or {}, deadline, stop_timeout, retries)
+        now = self.clock.now()
+        due = next_run(schedule, now)
+        made = Schedule(
+            str(uuid.uuid4()), action, schedule, due, parameters or {}, deadline, stop_timeout, retries, capacity or {}
+        )
         made.request()  # checks all but the schedule
         async with self.database.write() as unit:
             await store.put(unit, made)
+            if by is not None:
+                await record(unit, now, Event(EventType.UPDATE, by, ObjectType.CRON, action, content=schedule))
         return await self.get(action)
+
+    async def put_first(self, action: str, schedule: str) -> None:
+        """The action runs by this schedule, when it never had one: what somebody set, or removed, stays.
+
+        Errors: ScheduleInvalidError, JobInvalidError.
+        """
+        made = Schedule(str(uuid.uuid4()), action, schedule, next_run(schedule, self.clock.now()))
+        made.request()
+        async with self.database.write() as unit:
+            await store.add(unit, made)
 
     async def get(self, action: str) -> Schedule:
         """Errors: ScheduleUnknownError."""
@@ -57,10 +75,11 @@ class Schedules:
         async with self.database.read() as connection:
             return await store.list_schedules(connection)
 
-    async def delete(self, action: str) -> None:
-        """The action no longer runs by itself; jobs already submitted do."""
+    async def delete(self, action: str, *, by: Actor | None = None) -> None:
+        """The action no longer runs by itself; jobs already submitted do. Told as an event when it is known who asks."""
         async with self.database.write() as unit:
-            await store.delete_schedule(unit, action)
+            if await store.delete_schedule(unit, action) and by is not None:
+                await record(unit, self.clock.now(), Event(EventType.DELETE, by, ObjectType.CRON, action))
 
     async def submit_due(self) -> int:
         """How many jobs were submitted, one per due schedule, however many workers ask at once.

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.jobs.jobs import FINISHED, PRIORITY_LIMIT, Claim, Job, JobRequest, LogLine, Status
-from lading.jobs.tables import IS_RUNNING, IS_WAITING, WAITING_ROWS, job_logs, jobs
+from lading.jobs.tables import IS_NEEDY, IS_RUNNING, IS_WAITING, WAITING_ROWS, job_logs, jobs
 
 _MILLISECOND = timedelta(milliseconds=1)
 LOG_LIMIT = 5000  # lines of a log; two more tell that it is full, and how the job ended
@@ -49,18 +49,21 @@ def _job(row: Row[Any]) -> Job:
         cancel_requested=bool(row.cancel_requested),
         progress_done=row.progress_done,
         progress_total=row.progress_total,
+        capacity=json.loads(row.capacity),
     )
 
 
-async def add(unit: AsyncConnection, job_id: str, request: JobRequest, now: datetime) -> bool:
-    """The job waits; False when one of the same key did already."""
+async def add(
+    unit: AsyncConnection, job_id: str, request: JobRequest, now: datetime, *, defaults: Mapping[str, str]
+) -> bool:
+    """The job waits, with the default parameters that the request does not give; False when one of the same key did already."""
     dialect = sqlite if unit.dialect.name == "sqlite" else postgresql
     added = await unit.execute(
         dialect.insert(jobs)
         .values(
             id=job_id,
             action=request.action,
-            parameters=request.document,
+            parameters=json.dumps({**defaults, **request.parameters}),
             status=Status.WAITING.value,
             rank=-request.priority,
             scheduled_at=request.scheduled_at or now,
@@ -71,6 +74,7 @@ async def add(unit: AsyncConnection, job_id: str, request: JobRequest, now: date
             retries_left=request.retries,
             retries_total=request.retries,
             unique_key=request.unique_key,
+            capacity=json.dumps(dict(request.capacity), sort_keys=True),
         )
         .on_conflict_do_nothing(index_elements=["unique_key"], index_where=WAITING_ROWS)
     )
@@ -105,29 +109,51 @@ async def list_jobs(
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
-def _due(actions: Iterable[str], now: datetime) -> Select[str]:
+_NOTHING = "{}"
+_CAPACITIES = 1000
+
+
+async def list_capacities(connection: AsyncConnection) -> Sequence[str]:
+    """The capacities, JSON objects, that waiting jobs ask for besides one place of their action."""
+    found = await connection.scalars(select(jobs.c.capacity).where(IS_NEEDY).distinct().limit(_CAPACITIES))
+    return found.all()
+
+
+def _due(actions: Iterable[str], capacities: Iterable[str], now: datetime) -> Select[str]:
     # Always true, and no index holds what is added to: so SQLite, too, walks ix_jobs_waiting, and does not sort all jobs.
     walked = jobs.c.rank >= -PRIORITY_LIMIT
     wanted = jobs.c.action.concat("").in_(sorted(actions))
     return (
         select(jobs.c.id)
-        .where(IS_WAITING, walked, jobs.c.scheduled_at <= now, wanted)
+        .where(IS_WAITING, walked, jobs.c.scheduled_at <= now, wanted, jobs.c.capacity.in_([_NOTHING, *capacities]))
         .order_by(jobs.c.rank, jobs.c.scheduled_at, jobs.c.id)
         .limit(1)
     )
 
 
-async def is_due(connection: AsyncConnection, actions: Iterable[str], now: datetime) -> bool:
+async def is_due(
+    connection: AsyncConnection, actions: Iterable[str], now: datetime, capacities: Iterable[str] = ()
+) -> bool:
     """Whether `claim` would find one."""
-    return await connection.scalar(_due(actions, now)) is not None
+    return await connection.scalar(_due(actions, capacities, now)) is not None
 
 
-async def claim(unit: AsyncConnection, actions: Iterable[str], *, worker: str, lease: str, now: datetime) -> Job | None:
+async def claim(
+    unit: AsyncConnection,
+    actions: Iterable[str],
+    *,
+    worker: str,
+    lease: str,
+    now: datetime,
+    capacities: Iterable[str] = (),
+) -> Job | None:
     """The next job that may run, now this worker's under a fresh lease; None when there is none.
+
+    Those that ask for capacities only when they ask for one of `capacities`.
 
     PostgreSQL skips rows that others are claiming; on SQLite the transaction is the lock.
     """
-    job_id = await unit.scalar(_due(actions, now).with_for_update(skip_locked=True))
+    job_id = await unit.scalar(_due(actions, capacities, now).with_for_update(skip_locked=True))
     if job_id is None:
         return None
     values = {"status": Status.RUNNING.value, "worker_id": worker, "lease": lease, "heartbeat_at": now}
@@ -225,14 +251,15 @@ async def list_claims(connection: AsyncConnection, worker: str, *, limit: int) -
     return [Claim(_job(row), row.lease) for row in await connection.execute(held)]
 
 
-async def request_cancel(unit: AsyncConnection, job_id: str, now: datetime) -> None:
-    """A waiting job is canceled; a running one's worker is asked to."""
+async def request_cancel(unit: AsyncConnection, job_id: str, now: datetime) -> bool:
+    """A waiting job is canceled; a running one's worker is asked to. False when it was neither."""
     status = case((jobs.c.status == Status.WAITING.value, Status.CANCELED.value), else_=jobs.c.status)
-    await unit.execute(
+    asked = await unit.execute(
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.status.in_([Status.WAITING.value, Status.RUNNING.value]))
         .values(status=status, cancel_requested=True, updated_at=now)
     )
+    return bool(asked.rowcount)
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -268,8 +295,10 @@ async def list_log(connection: AsyncConnection, job_id: str, *, start: int, limi
 # --- history ---------------------------------------------------------------------------------------------------------
 
 
-async def delete_job(unit: AsyncConnection, job_id: str) -> None:
-    await unit.execute(delete(jobs).where(jobs.c.id == job_id))
+async def delete_job(unit: AsyncConnection, job_id: str) -> str | None:
+    """The action of the job that is gone; None when there was none."""
+    gone: str | None = await unit.scalar(delete(jobs).where(jobs.c.id == job_id).returning(jobs.c.action))
+    return gone
 
 
 async def list_history(

@@ -6,6 +6,7 @@ from lading.database import Moment, metadata
 
 WAITING_ROWS = text("status = 'waiting'")  # what the partial indexes hold
 RUNNING_ROWS = text("status = 'running'")
+NEEDY_ROWS = text("status = 'waiting' AND capacity <> '{}'")
 
 jobs = Table(
     "jobs",
@@ -32,6 +33,9 @@ jobs = Table(
     Column("progress_total", BigInteger, nullable=False, default=0),
     Column("log_lines", Integer, nullable=False, default=0),
     Column("unique_key", String(128), nullable=True),
+    Column(
+        "capacity", String, nullable=False, server_default="{}"
+    ),  # JSON object: what it takes of a worker's capacity
     Index(
         "ix_jobs_waiting",
         "rank",
@@ -41,6 +45,8 @@ jobs = Table(
         sqlite_where=WAITING_ROWS,
         postgresql_where=WAITING_ROWS,
     ),
+    # which capacities waiting jobs ask for, besides the one place of their action
+    Index("ix_jobs_needy", "capacity", sqlite_where=NEEDY_ROWS, postgresql_where=NEEDY_ROWS),
     Index("ix_jobs_running", "heartbeat_at", sqlite_where=RUNNING_ROWS, postgresql_where=RUNNING_ROWS),
     # at most one waiting job of a key
     Index("uq_jobs_unique_key", "unique_key", unique=True, sqlite_where=WAITING_ROWS, postgresql_where=WAITING_ROWS),
@@ -51,6 +57,7 @@ jobs = Table(
 # Written with the word itself, not as a parameter: only so are the partial indexes used.
 IS_WAITING = jobs.c.status == literal_column("'waiting'")
 IS_RUNNING = jobs.c.status == literal_column("'running'")
+IS_NEEDY = IS_WAITING & (jobs.c.capacity != literal_column("'{}'"))
 
 job_logs = Table(
     "job_logs",
@@ -72,6 +79,18 @@ schedules = Table(
     Column("stop_timeout_ms", BigInteger, nullable=True),
     Column("retries", Integer, nullable=False, default=0),
     Column("next_run_at", Moment, nullable=False),
+    Column("capacity", String, nullable=False, server_default="{}"),
+)
+
+action_configs = Table(
+    "action_configs",
+    metadata,
+    Column("action", String(64), primary_key=True),
+    Column("id", String(36), nullable=False),
+    Column(
+        "parameters", String, nullable=False
+    ),  # JSON object of strings: what jobs of the action get that say nothing
+    Column("updated_at", Moment, nullable=False),
 )
 
 workers = Table(

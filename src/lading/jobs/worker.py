@@ -111,9 +111,15 @@ class Worker:
 
     async def run_one(self) -> bool:
         """True when a job was claimed and started."""
-        taken = Counter(run.claim.job.action for run in self._runs)
+        taken: Counter[str] = Counter()
+        for run in self._runs:
+            taken.update(run.claim.job.takes)
         capacity = {**self.capacity, **self._set_capacity}
-        claim = await self._claims.claim([name for name in self.handlers if taken[name] < capacity.get(name, 1)])
+
+        def fits(asked: Mapping[str, int]) -> bool:
+            return all(taken[name] + number <= capacity.get(name, 1) for name, number in asked.items())
+
+        claim = await self._claims.claim([name for name in self.handlers if fits({name: 1})], fits)
         if claim is None:
             return False
         context = JobContext(self._claims, claim)

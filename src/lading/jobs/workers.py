@@ -12,12 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from lading.core.clock import Clock
 from lading.core.errors import UnknownError
 from lading.database import Database
-from lading.jobs.jobs import JobInvalidError
+from lading.events.log import Actor, Event, EventType, ObjectType, record
+from lading.jobs.jobs import check_capacity
 from lading.jobs.tables import workers
 
-CAPACITY_LIMIT = 1000
 _FORGOTTEN_AFTER = timedelta(days=7)
-_ACTIONS_LIMIT = 100
 
 
 class WorkerUnknownError(UnknownError):
@@ -52,19 +51,21 @@ class Workers:
             found = await connection.execute(select(workers).order_by(workers.c.id))
             return [WorkerState(row.id, row.status, json.loads(row.capacity), row.heartbeat_at) for row in found]
 
-    async def set_capacity(self, worker_id: str, capacity: Mapping[str, int]) -> None:
+    async def set_capacity(self, worker_id: str, capacity: Mapping[str, int], *, by: Actor | None = None) -> None:
         """The worker runs so many jobs of each action at once, from its next heartbeat on; 0 keeps it from them.
 
-        Errors: WorkerUnknownError; JobInvalidError when a number is not from 0 to 1,000.
+        Told as an event when it is known who asks. Errors: WorkerUnknownError; JobInvalidError when a number is not from 0
+        to 1,000.
         """
-        if len(capacity) > _ACTIONS_LIMIT or not all(0 <= number <= CAPACITY_LIMIT for number in capacity.values()):
-            raise JobInvalidError(f"capacities are from 0 to {CAPACITY_LIMIT}, of at most {_ACTIONS_LIMIT} actions")
+        check_capacity(capacity)
+        document = json.dumps(dict(capacity), sort_keys=True)
         async with self.database.write() as unit:
-            changed = await unit.execute(
-                update(workers).where(workers.c.id == worker_id).values(capacity=json.dumps(dict(capacity)))
-            )
-        if not changed.rowcount:
-            raise WorkerUnknownError(worker_id)
+            changed = await unit.execute(update(workers).where(workers.c.id == worker_id).values(capacity=document))
+            if not changed.rowcount:
+                raise WorkerUnknownError(worker_id)
+            if by is not None:
+                told = Event(EventType.UPDATE, by, ObjectType.WORKER, worker_id, content=f"capacity {document}")
+                await record(unit, self.clock.now(), told)
 
     async def beat(self, worker_id: str, *, status: str = "running") -> Mapping[str, int]:
         """The capacity that was set for the worker, which is known to live now."""

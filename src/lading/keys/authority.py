@@ -1,4 +1,4 @@
-"""The installation's own certificate authority, and the server certificates it issues. Pure, but for making keys.
+"""The installation's own certificate authorities, and the certificates they issue. Pure, but for making keys.
 
 Everything is EC P-256. Sources: RFC 5280; CA/Browser Forum baseline requirements for what clients insist on (subject
 alternative names, key usages).
@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _AUTHORITY_LIFE = timedelta(days=3650)
 _BACKDATED = timedelta(minutes=5)  # clients' clocks may be a little slow
-_NAME_LIMIT = 64  # characters of a common name (RFC 5280, upper bounds)
+NAME_LIMIT = 64  # characters of a common name (RFC 5280, upper bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Authority:
     pair: KeyPair
 
     @classmethod
-    def create(cls, name: str, now: datetime) -> Self:
+    def create(cls, name: str, now: datetime, *, title: str = "Lading authority") -> Self:
         """A new authority, self-signed, for ten years. It issues leaves only."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(f"Lading authority of {name}")
+        subject = _name(f"{title} of {name}")
         public = key.public_key()
         certificate = (
             x509.CertificateBuilder()
@@ -68,32 +68,45 @@ class Authority:
     def issue(self, names: Sequence[str], now: datetime, life: timedelta) -> KeyPair:
         """A new server certificate for all `names` (host names and addresses), the authority's own appended."""
         key = ec.generate_private_key(ec.SECP256R1())
+        alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
+        certificate = self._signed(
+            self._leaf(names[0], key.public_key(), now, life, ExtendedKeyUsageOID.SERVER_AUTH).add_extension(
+                alternatives, critical=False
+            )
+        )
+        return KeyPair(_pem(certificate) + self.pair.certificate, _key_pem(key))
+
+    def issue_client(self, name: str, now: datetime, life: timedelta) -> KeyPair:
+        """A new client certificate for the account of that name, alone: no alternative name, nothing appended."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = self._leaf(name, key.public_key(), now, life, ExtendedKeyUsageOID.CLIENT_AUTH)
+        return KeyPair(_pem(self._signed(leaf)), _key_pem(key))
+
+    def _leaf(
+        self, name: str, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, purpose: x509.ObjectIdentifier
+    ) -> x509.CertificateBuilder:
         issuer = self.pair.leaf
-        signer = serialization.load_pem_private_key(self.pair.key.encode(), None)
-        if not isinstance(signer, ec.EllipticCurvePrivateKey):
-            raise TypeError("the authority's key is an EC key")
-        certificate = (
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        return (
             x509.CertificateBuilder()
-            .subject_name(_name(names[0]))
+            .subject_name(_name(name))
             .issuer_name(issuer.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATED)
             .not_valid_after(min(now + life, issuer.not_valid_after_utc))
-            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-                    issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-                ),
-                critical=False,
-            )
-            .sign(signer, hashes.SHA256())
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         )
-        return KeyPair(_pem(certificate) + self.pair.certificate, _key_pem(key))
+
+    def _signed(self, leaf: x509.CertificateBuilder) -> x509.Certificate:
+        signer = serialization.load_pem_private_key(self.pair.key.encode(), None)
+        if not isinstance(signer, ec.EllipticCurvePrivateKey):
+            raise TypeError("the authority's key is an EC key")
+        return leaf.sign(signer, hashes.SHA256())
 
 
 def needs_renewal(certificate: x509.Certificate, names: Sequence[str], now: datetime, renew_before: timedelta) -> bool:
@@ -119,7 +132,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_NAME_LIMIT])])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:NAME_LIMIT])])
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

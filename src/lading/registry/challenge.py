@@ -23,10 +23,11 @@ _NOBODY = Asker()
 
 
 class ChallengeError(UnauthenticatedError):
-    """401: fetch a token of this scope and come back."""
+    """401: fetch a token of this scope and come back. `refusal` tells why what came in a token's place is not taken."""
 
-    def __init__(self, challenge: str, *, insufficient: bool) -> None:
-        super().__init__("this needs a token with more rights" if insufficient else "authentication is required")
+    def __init__(self, challenge: str, *, insufficient: bool, refusal: str = "") -> None:
+        usual = "this needs a token with more rights" if insufficient else "authentication is required"
+        super().__init__(refusal or usual)
         self._challenge = challenge
 
     @property
@@ -41,25 +42,35 @@ class Challenges:
         self._realm_of = realm_of
         self._service = service
 
-    def make(self, origin: str, scope: str, *, error: str = "") -> ChallengeError:
+    def make(self, origin: str, scope: str, *, error: str = "", refusal: str = "") -> ChallengeError:
         """The error that challenges for `scope`; `error` is RFC 6750's word for what was wrong with the token given."""
         parts = [f'Bearer realm="{self._realm_of(origin)}"', f'service="{self._service}"']
         if scope:
             parts.append(f'scope="{scope}"')
         if error:
             parts.append(f'error="{error}"')
-        return ChallengeError(",".join(parts), insufficient=error == "insufficient_scope")
+        return ChallengeError(",".join(parts), insufficient=error == "insufficient_scope", refusal=refusal)
 
 
 class Caller:
-    """One request's token, asked about repositories. `token` is None when none was sent."""
+    """One request's token, asked about repositories. `token` is None when none was sent.
 
-    __slots__ = ("_anonymous_access", "_challenges", "_origin", "token")
+    `refusal` tells why the client certificate that came in a token's place is not accepted; empty when none came.
+    """
+
+    __slots__ = ("_anonymous_access", "_challenges", "_origin", "refusal", "token")
 
     def __init__(
-        self, token: RegistryToken | None, origin: str, challenges: Challenges, *, anonymous_access: bool
+        self,
+        token: RegistryToken | None,
+        origin: str,
+        challenges: Challenges,
+        *,
+        anonymous_access: bool,
+        refusal: str = "",
     ) -> None:
         self.token = token
+        self.refusal = refusal
         self._origin = origin
         self._challenges = challenges
         self._anonymous_access = anonymous_access
@@ -107,10 +118,9 @@ class Caller:
         return self._challenge(name, actions, also, error="insufficient_scope")
 
     def challenge_catalog(self) -> ChallengeError:
-        return self._challenges.make(
-            self._origin, "registry:catalog:*", error="insufficient_scope" if self.token is not None else ""
-        )
+        error = "insufficient_scope" if self.token is not None else ""
+        return self._challenges.make(self._origin, "registry:catalog:*", error=error, refusal=self.refusal)
 
     def _challenge(self, name: RepositoryName, actions: str, also: str = "", *, error: str = "") -> ChallengeError:
         scope = f"repository:{name}:{actions}" + (f" {also}" if also else "")
-        return self._challenges.make(self._origin, scope, error=error)
+        return self._challenges.make(self._origin, scope, error=error, refusal=self.refusal)

@@ -1,11 +1,14 @@
 """Pulling: manifests and blobs by one point read each, and the manifests' bytes from memory.
 
 What is cached is bytes under their digest, never a right and never a link: both are in the point read of every request.
+
+Pulls are counted, and told as events, in batches: the same one, by the same account from the same place, once in a batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -13,12 +16,41 @@ from lading.core.clock import Clock, to_microseconds
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName, Tag
 from lading.database import Database
+from lading.events.log import SYSTEM, Actor, Event, EventType, ObjectType, record
 from lading.registry import store
 from lading.registry.challenge import Caller
 from lading.registry.errors import BlobUnknownError, ManifestUnknownError, NameUnknownError
 from lading.registry.points import Asked, BlobFound, ManifestFound, RegistryPoints
+from lading.web.exchange import Request
+from lading.web.origin import Origin
 
 _TOUCH_FRACTION = 8  # a touch younger than this part of the grace time is not repeated
+_TOLD_LIMIT = 1000  # different pulls told in one batch; of more only the number is
+
+
+class Pull(NamedTuple):
+    """Who pulled what, and from where; as cheap to make as it can be."""
+
+    account_id: str | None
+    repository: str
+    tag: str  # empty for a pull by digest
+    digest: str
+    address: str
+    user_agent: str
+
+    def event(self, at: datetime) -> Event:
+        """DTR's "Get Tag"."""
+        kind, what = (ObjectType.TAG, self.tag) if self.tag else (ObjectType.MANIFEST, self.digest)
+        return Event(
+            EventType.GET,
+            Actor.account(self.account_id),
+            kind,
+            what,
+            repository=self.repository,
+            content=self.digest if self.tag else "",
+            at=at,
+            origin=Origin.from_texts(self.address, self.user_agent),
+        )
 
 
 class ManifestBytes:
@@ -52,19 +84,49 @@ class PullCounts:
 
     blob_bytes: int = 0  # of blobs that clients were sent to, since this process began
     _counts: dict[str, int] = field(default_factory=dict)
+    _pulls: dict[Pull, datetime] = field(default_factory=dict)
+    _more: int = 0  # pulls that are not told one by one
 
     def add(self, repository_id: str) -> None:
         self._counts[repository_id] = self._counts.get(repository_id, 0) + 1
 
-    def take(self) -> Mapping[str, int]:
-        """All that was counted, which begins anew."""
-        counts, self._counts = self._counts, {}
-        return counts
+    def tell(self, pull: Pull, clock: Clock) -> None:
+        """The pull is told with the next batch; when it first happened counts."""
+        if pull not in self._pulls:
+            if len(self._pulls) < _TOLD_LIMIT:
+                self._pulls[pull] = clock.now()
+            else:
+                self._more += 1
 
-    def give_back(self, counts: Mapping[str, int]) -> None:
+    def take(self) -> "PullCounts":
+        """All that was counted; it begins anew."""
+        taken = PullCounts(0, self._counts, self._pulls, self._more)
+        self._counts, self._pulls, self._more = {}, {}, 0
+        return taken
+
+    def give_back(self, taken: "PullCounts") -> None:
         """Counts that could not be written."""
-        for repository_id, count in counts.items():
+        for repository_id, count in taken.counts.items():
             self._counts[repository_id] = self._counts.get(repository_id, 0) + count
+        known, self._pulls = self._pulls, dict(taken._pulls)  # noqa: SLF001 — another one of ours
+        self._more += taken._more  # noqa: SLF001
+        for pull, at in known.items():
+            if len(self._pulls) < _TOLD_LIMIT:
+                self._pulls.setdefault(pull, at)
+            else:
+                self._more += 1
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many pulls there were, by repository id."""
+        return self._counts
+
+    def events(self) -> Sequence[Event]:
+        """What is told of them."""
+        told = [pull.event(at) for pull, at in self._pulls.items()]
+        if self._more:
+            told.append(Event(EventType.GET, SYSTEM, ObjectType.MANIFEST, "", content=f"{self._more} more pulls"))
+        return told
 
 
 @dataclass(frozen=True)
@@ -77,6 +139,18 @@ class Pulls:
     counts: PullCounts
     clock: Clock
     grace: timedelta
+    is_told: Callable[[], bool] = lambda: True  # whether pulls are told as events
+
+    def count(self, request: Request, asked: Asked, reference: Tag | Digest, digest: Digest) -> None:
+        """The client got the manifest."""
+        if asked.repository_id is None:
+            return
+        self.counts.add(asked.repository_id)
+        if self.is_told():
+            account = asked.principal.account_id if asked.principal is not None else None
+            tag = reference.text if isinstance(reference, Tag) else ""
+            agent = request.header("user-agent") or ""
+            self.counts.tell(Pull(account, asked.name.text, tag, digest.text, request.client, agent), self.clock)
 
     async def manifest(
         self, caller: Caller, name: RepositoryName, reference: Tag | Digest
@@ -117,13 +191,14 @@ class Pulls:
                 raise BlobUnknownError(name, digest)
 
     async def write_counts(self) -> None:
-        """The pulls counted since the last time are in the database."""
-        counts = self.counts.take()
-        if not counts:
+        """The pulls counted since the last time are in the database, and told. Errors: UnavailableError; counts wait on."""
+        taken = self.counts.take()
+        if not taken.counts:
             return
         try:
             async with self.database.write(durable=False) as unit:
-                await store.count_pulls(unit, counts.items())
+                await store.count_pulls(unit, taken.counts.items())
+                await record(unit, self.clock.now(), *taken.events())
         except BaseException:
-            self.counts.give_back(counts)
+            self.counts.give_back(taken)
             raise

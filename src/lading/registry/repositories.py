@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import bindparam, select
 
 from lading.access import Permission, Principal, Repository, Visibility, decide
 from lading.accounts import store as accounts
+from lading.accounts.account_access import AccountAccess
+from lading.accounts.errors import AccountUnknownError
 from lading.accounts.grant_store import delete_grants_on
 from lading.accounts.rights import Rights
 from lading.core.clock import Clock
@@ -28,9 +30,9 @@ from lading.registry.dtr_errors import (
 )
 from lading.registry.errors import DisabledError
 from lading.registry.repository_store import StoredRepository
-from lading.registry.store import visible_to
 from lading.registry.switches import CurrentSwitches
 from lading.registry.tables import repositories
+from lading.registry.visible_store import page_of_visible
 from lading.web.paging import Page, Paging
 
 _VISIBILITY = Point(select(repositories.c.visibility).where(repositories.c.full_name == bindparam("name")))
@@ -93,24 +95,25 @@ class Repositories:
     async def list(self, principal: Principal, namespace: str | None, paging: Paging) -> Page[StoredRepository]:
         """Those that the caller may view, in order of their whole names; of one namespace when it is given.
 
-        Errors: NamespaceUnknownError when the caller sees nothing in the namespace, and owns it not.
+        Errors: NamespaceUnknownError when the caller sees neither anything in the namespace nor its account.
         """
-        where = visible_to(principal, anonymous_access=self.switches().anonymous_access)
-        if namespace is not None:
-            where = and_(where, repository_store.in_namespace(namespace))
-        async with self.database.read() as connection:
-            found = await repository_store.list_repositories(
-                connection, where, start=paging.start, limit=paging.size + 1
-            )
-            total = await repository_store.count_repositories(connection, where) if paging.count else None
-            if not found and namespace is not None:
-                holder = await Rights(self.database.points).about(principal, namespace)
-                owns = decide(holder, Permission.CREATE_REPOSITORY, Repository(namespace, ""))
-                exists = bool(owns) and await accounts.find_account(connection, namespace) is not None
-                if not exists and not (paging.start and await repository_store.count_repositories(connection, where)):
-                    raise NamespaceUnknownError(namespace)
-        more = found[paging.size].name.text if len(found) > paging.size else None
-        return Page(found[: paging.size], more, total)
+        anonymous = self.switches().anonymous_access
+        page = await page_of_visible(self.database, principal, namespace, paging, anonymous_access=anonymous)
+        if not page.items and namespace is not None and not paging.start:
+            try:
+                await AccountAccess(self.database).view(principal, namespace)
+            except AccountUnknownError as error:
+                raise NamespaceUnknownError(namespace) from error
+        return page
+
+    async def search(
+        self, principal: Principal, word: str, namespace: str | None, paging: Paging
+    ) -> Page[StoredRepository]:
+        """Those that the caller may view with the word in their whole names, in order; of one namespace when it is given."""
+        anonymous = self.switches().anonymous_access
+        return await page_of_visible(
+            self.database, principal, namespace, paging, anonymous_access=anonymous, contains=word
+        )
 
     async def get(
         self, principal: Principal, name: RepositoryName, permission: Permission = Permission.VIEW

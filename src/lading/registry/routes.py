@@ -150,7 +150,7 @@ class RegistryDoor:
         handler = _HANDLERS.get((target.kind, request.method))
         if handler is None:
             raise MethodNotAllowedError(f"{request.method} is not possible here")
-        return await handler(self, request, target, self._caller(request))
+        return await handler(self, request, target, await self._caller(request))
 
     def _check_route(self, request: Request, target: Target) -> None:
         if self.spool is None:
@@ -159,16 +159,34 @@ class RegistryDoor:
         if request.header("x-lading-route") not in expected:
             raise RouteMismatchError("the path could be understood in two ways")
 
-    def _caller(self, request: Request) -> Caller:
+    async def _caller(self, request: Request) -> Caller:
         header = request.header("authorization")
         token: RegistryToken | None = None
-        if header is not None and header[:7].lower() == "bearer ":
+        refusal = ""
+        if header is None:
+            token, refusal = await self._certified(request)
+        elif header[:7].lower() == "bearer ":
             try:
                 token = self.authenticator.read_token(header[7:].strip())
             except UnauthenticatedError:
                 token = None
-        switches = self.switches()
-        return Caller(token, request.origin, self.challenges, anonymous_access=switches.anonymous_access)
+        anonymous = self.switches().anonymous_access
+        return Caller(token, request.origin, self.challenges, anonymous_access=anonymous, refusal=refusal)
+
+    async def _certified(self, request: Request) -> tuple[RegistryToken | None, str]:
+        """What stands for a token when a client certificate came in its place; or why it does not."""
+        certificate = request.client_certificate
+        if certificate is None or request.edge_header("x-lading-route") == "upload":  # its check has asked already
+            return None, ""
+        if request.is_from_another_site:
+            return (
+                None,
+                "the request was sent by another site's page: the client certificate alone does not count for it",
+            )
+        try:
+            return await self.authenticator.token_of_certificate(certificate), ""
+        except UnauthenticatedError as error:
+            return None, error.message
 
     def _refusal(self, error: LadingError, request: Request) -> Answer:
         status = status_of(error)
@@ -184,7 +202,7 @@ class RegistryDoor:
     async def base(self, request: Request, _target: Target, caller: Caller) -> Answer:
         token = caller.token
         if token is None:
-            raise self.challenges.make(request.origin, "")
+            raise self.challenges.make(request.origin, "", refusal=caller.refusal)
         try:
             await self.authenticator.principal_of(token.account_id, token.epoch)
         except UnauthenticatedError:
@@ -254,8 +272,7 @@ class RegistryDoor:
         body = await self.pulls.bytes_of.get(found.digest)
         if body is None:
             raise ManifestUnknownError(name, reference)
-        if asked.repository_id is not None:
-            self.pulls.counts.add(asked.repository_id)
+        self.pulls.count(request, asked, reference, found.digest)
         return Answer(200, headers, body)
 
     async def put_manifest(self, request: Request, target: Target, caller: Caller) -> Answer:
@@ -325,7 +342,7 @@ class RegistryDoor:
             if (target.kind, method) not in _HANDLERS:
                 raise MethodNotAllowedError(f"{method} is not possible here")
             asked = _upload_request(original, target, request.edge_header("x-lading-length"))
-            verdict = await self.uploads.check(self._caller(request), asked)
+            verdict = await self.uploads.check(await self._caller(request), asked)
         except LadingError as error:
             return self._check_refusal(error, request, original)
         return Answer(204, [("x-lading-verdict", base64.urlsafe_b64encode(msgspec.json.encode(verdict)).decode())])

@@ -143,12 +143,13 @@ def is_granted(principal: Principal) -> ColumnElement[bool]:
     return exists().where(speaks, held_by(account))
 
 
+def is_like(name: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    """The pattern, as grants have them, stands for the name."""
+    return name.like(pattern.replace("_", r"\_").replace("*", "%"), escape="\\")
+
+
 def _is_within(narrowing: Sequence[Grant]) -> ColumnElement[bool]:
-    named = repositories.c.full_name
-    return or_(
-        false(),
-        *(named.like(grant.resource.replace("_", r"\_").replace("*", "%"), escape="\\") for grant in narrowing),
-    )
+    return or_(false(), *(is_like(repositories.c.full_name, grant.resource) for grant in narrowing))
 
 
 # --- blobs -----------------------------------------------------------------------------------------------------------

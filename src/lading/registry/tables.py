@@ -40,6 +40,7 @@ repositories = Table(
     Column("pushes", BigInteger, nullable=False, default=0),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    Index("ix_repositories_visibility_full_name", "visibility", "full_name"),
 )
 
 blobs = Table(

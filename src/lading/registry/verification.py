@@ -12,7 +12,7 @@ from lading.blobs.store import BlobKey, BlobMissingError, BlobStore
 from lading.core.clock import Clock
 from lading.core.digests import Digest
 from lading.database import Database
-from lading.events.log import SYSTEM, Event, EventType, ObjectType, record
+from lading.events.log import SYSTEM, Event, EventType, ObjectType, Outcome, record
 from lading.registry.garbage import Progress
 from lading.registry.tables import blob_links, blobs, manifest_contents, manifests, repositories
 
@@ -123,7 +123,15 @@ class Verification:
             await unit.execute(delete(blob_links).where(blob_links.c.digest == digest.text))
             await unit.execute(delete(blobs).where(*gone))
             failed = [
-                Event(EventType.FAIL, SYSTEM, ObjectType.BLOB, digest.text, repository=name, content=damage.value)
+                Event(
+                    EventType.FAIL,
+                    SYSTEM,
+                    ObjectType.BLOB,
+                    digest.text,
+                    repository=name,
+                    content=damage.value,
+                    outcome=Outcome.FAILED,
+                )
                 for name in names
             ]
             await record(unit, self.clock.now(), *failed)

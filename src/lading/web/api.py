@@ -6,7 +6,7 @@ first, by `ApiDoor`. Names with slashes are one path segment with `%2F`: paths a
 
 import base64
 import binascii
-from collections.abc import MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
 from typing import Annotated, Any, Protocol
 from urllib.parse import unquote
 
@@ -19,9 +19,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from lading.access import ANONYMOUS, Principal
-from lading.core.errors import InvalidError, LadingError, UnauthenticatedError
+from lading.core.errors import DeniedError, InvalidError, LadingError, UnauthenticatedError
 from lading.web.errors import INTERNAL, error_answer, refusal
-from lading.web.exchange import Answer, Headers, Request
+from lading.web.exchange import Answer, ClientCertificate, Headers, Request
 
 log = structlog.get_logger()
 
@@ -31,6 +31,7 @@ _HEADERS: Headers = [
     ("strict-transport-security", "max-age=31536000"),
     ("x-content-type-options", "nosniff"),
 ]
+_FORBIDDEN = 403
 _NOT_FOUND = 404
 _NUL = "NUL characters can't be kept: PostgreSQL has none in its texts"
 _WORDS = {_NOT_FOUND: "NOT_FOUND", 405: "NOT_ALLOWED", 406: "NOT_ACCEPTABLE"}
@@ -45,6 +46,10 @@ class Credentials(Protocol):
 
     async def sign_in_by_token(self, secret: str, *, address: str) -> Principal:
         """The account whose access token it is. Errors: UnauthenticatedError, TooManyError."""
+        ...
+
+    async def sign_in_by_certificate(self, certificate: ClientCertificate) -> Principal | None:
+        """Whom the client certificate proves; None while certificates are switched off. Errors: UnauthenticatedError."""
         ...
 
 
@@ -65,14 +70,25 @@ def signed_in(request: HttpRequest) -> Principal:
 Caller = Annotated[Principal, Depends(caller)]
 SignedIn = Annotated[Principal, Depends(signed_in)]
 
+Refused = Callable[[Principal, str, str], None]
+"""Is told of who was refused, the method and the path; no I/O."""
+
 
 class ApiDoor:
     """The door of `/api/v0` and `/enzi/v0`. `everyone` is who those without credentials are."""
 
-    def __init__(self, app: FastAPI, credentials: Credentials, *, everyone: Principal = ANONYMOUS) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        credentials: Credentials,
+        *,
+        everyone: Principal = ANONYMOUS,
+        refused: Refused | None = None,
+    ) -> None:
         self._app = app
         self._credentials = credentials
         self._everyone = everyone
+        self._refused = refused
 
     async def __call__(self, request: Request) -> Answer:
         try:
@@ -101,14 +117,17 @@ class ApiDoor:
             return error_answer(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json", request.request_id)
         if b"\\u0000" in body:
             raise InvalidError(_NUL)
-        return await _asked(self._app, request, path, principal, body)
+        answer = await _asked(self._app, request, path, principal, body)
+        if answer.status == _FORBIDDEN and self._refused is not None:
+            self._refused(principal, request.method, path)
+        return answer
 
     async def _principal(self, request: Request) -> Principal:
         header, address = request.header("authorization"), request.client
         refresh = request.value("refresh_token")  # Source: DTR reference 1.1, what some of its clients do
         if header is None:
             if refresh is None:
-                return self._everyone
+                return await self._by_certificate(request) or self._everyone
             return await self._credentials.sign_in_by_token(refresh, address=address)
         kind, _, value = header.partition(" ")
         match kind.lower():
@@ -120,6 +139,23 @@ class ApiDoor:
                 return await self._credentials.sign_in_by_token(value.strip(), address=address)
             case _:
                 raise UnauthenticatedError("sign in by Basic (password or access token) or Bearer (access token)")
+
+    async def _by_certificate(self, request: Request) -> Principal | None:
+        """Who came with a client certificate and no other credentials."""
+        certificate = request.client_certificate
+        if certificate is None:
+            return None
+        principal = await self._credentials.sign_in_by_certificate(certificate)
+        if principal is not None and request.is_from_another_site:
+            # The browser shows the certificate whoever wrote the page, so that alone proves no intent.
+            raise DeniedError("the request was sent by another site's page: sign in with a password or an access token")
+        return principal
+
+
+def send_growing(request: HttpRequest, growing: AsyncGenerator[bytes, None], media_type: str) -> Response:
+    """A response whose body is sent as it grows; give it back from the endpoint."""
+    request.state.growing = growing
+    return Response(media_type=media_type)
 
 
 async def _asked(app: FastAPI, request: Request, path: str, principal: Principal, body: bytes) -> Answer:
@@ -137,7 +173,11 @@ async def _asked(app: FastAPI, request: Request, path: str, principal: Principal
         elif message["type"] == "http.response.body":
             parts.append(bytes(message.get("body", b"")))
 
-    await app(_asgi_scope(request, path, principal), receive, send)
+    scope = _asgi_scope(request, path, principal)
+    await app(scope, receive, send)
+    answer.growing = scope["state"].get("growing")
+    if answer.growing is not None:
+        answer.headers = [item for item in answer.headers if item[0] != "content-length"]
     answer.body = b"".join(parts)
     return answer
 
@@ -159,7 +199,7 @@ def _asgi_scope(request: Request, path: str, principal: Principal) -> dict[str, 
         ],
         "client": (request.client, 0),
         "server": None,
-        "state": {"principal": principal, "request_id": request.request_id},
+        "state": {"principal": principal, "request_id": request.request_id, "method": request.method},
     }
 
 
@@ -193,8 +233,12 @@ def make_api(
     *,
     version: str,
     everyone: Principal = ANONYMOUS,
+    refused: Refused | None = None,
 ) -> ApiDoor:
-    """The REST doors that `routers` make up; their paths begin with `/api/v0` or `/enzi/v0`."""
+    """The REST doors that `routers` make up; their paths begin with `/api/v0` or `/enzi/v0`.
+
+    `refused` is told of whoever tried to change what he may not.
+    """
     app = _Api(
         title="Lading",
         version=version,
@@ -209,7 +253,7 @@ def make_api(
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _not_routed)
     app.add_exception_handler(Exception, _failed)
-    return ApiDoor(app, credentials, everyone=everyone)
+    return ApiDoor(app, credentials, everyone=everyone, refused=refused)
 
 
 class _Api(FastAPI):

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from typing import Any
 
 from lading.core.errors import InvalidError
 from lading.web.errors import error_answer
 from lading.web.exchange import BODILESS, Answer, Door, FileBody, Headers, Request, RequestCutError
 from lading.web.files import parse_range
+from lading.web.origin import answering
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -52,11 +54,14 @@ async def answer_asgi(door: Door, scope: Scope, receive: Receive, send: Send) ->
         peer=str(peer[0]) if peer else "",
         behind_edge=False,
     )
-    answer = await door(request)
+    with answering(request):
+        answer = await door(request)
     if not is_read and request.header("content-length") is not None:
         await _hear_out(request)
     if answer.file is not None:
         await _send_file(answer, answer.file, request, send)
+    elif answer.growing is not None:
+        await _send_growing(answer, answer.growing, receive, send)
     else:
         await _send(answer, send)
 
@@ -80,6 +85,27 @@ async def _send(answer: Answer, send: Send) -> None:
         headers = [*headers, ("content-length", str(len(answer.body)))]
     await send(_start(answer.status, headers))
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _send_growing(answer: Answer, growing: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
+    """The chunks are sent as they come, as long as the client is there."""
+    leaving = asyncio.create_task(_leave(receive))
+    try:
+        await send(_start(answer.status, answer.headers))
+        async with aclosing(growing):
+            async for chunk in growing:
+                if leaving.done():
+                    return
+                if chunk:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        leaving.cancel()
+
+
+async def _leave(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _send_file(answer: Answer, file: FileBody, request: Request, send: Send) -> None:

@@ -9,7 +9,7 @@ anyone could set them.
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -32,6 +32,14 @@ class RequestCutError(InvalidError):
 
     def __init__(self) -> None:
         super().__init__("the client went away before its body was whole")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate that came with the connection: PEM as in a URL, and what nginx says of it: SUCCESS, or FAILED:why."""
+
+    escaped: str
+    verdict: str
 
 
 class Request:
@@ -107,6 +115,25 @@ class Request:
     def client(self) -> str:
         """The client's address."""
         return self.edge_header("x-lading-client") or self._peer
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client showed of itself when it connected; None without one, and without nginx."""
+        escaped = self.edge_header("x-lading-client-certificate")
+        if escaped is None:
+            return None
+        return ClientCertificate(escaped, self.edge_header("x-lading-client-verify") or "")
+
+    @property
+    def is_from_another_site(self) -> bool:
+        """True when a browser says that another site's page sent this; programs say nothing of it.
+
+        Asked of callers whom the browser itself proves, without their doing. Source: Fetch Metadata; RFC 6454, 7.
+        """
+        if self.header("sec-fetch-site") in {"cross-site", "same-site"}:
+            return True
+        origin = self.header("origin")
+        return origin is not None and origin.lower() != self.origin
 
     @property
     def host(self) -> str:
@@ -186,15 +213,22 @@ class FileBody:
 
 @dataclass(slots=True)
 class Answer:
-    """Status, headers and a body: bytes in memory, or a file. Content-Length is added where it is missing."""
+    """Status, headers and a body: bytes in memory, or a file. Content-Length is added where it is missing.
+
+    Or a body that grows: chunks that are sent as they come. An empty one sends nothing, and only asks whether the client is
+    still there.
+    """
 
     status: int
     headers: Headers = field(default_factory=list)
     body: bytes = b""
     file: FileBody | None = None
+    growing: AsyncGenerator[bytes, None] | None = None
 
     def without_body(self) -> "Answer":
         """The answer to HEAD: the headers tell the body's length, which does not come."""
+        if self.growing is not None:
+            return replace(self, growing=None)
         if self.body:
             # Said once: two lengths, even equal ones, are no answer (RFC 9112, 6.3), and FastAPI has said it already.
             headers = [item for item in self.headers if item[0] != "content-length"]

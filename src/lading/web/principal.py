@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lading.access import Principal
+from lading.web.exchange import ClientCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,20 @@ class Authenticator(Protocol):
 
         Errors: UnauthenticatedError, the same and as slow for unknown names; TooManyError after too many failures of this
         account or address.
+        """
+        ...
+
+    async def sign_in_by_certificate(self, certificate: ClientCertificate) -> Principal | None:
+        """Whom the client certificate proves; None while certificates are switched off.
+
+        Errors: UnauthenticatedError, which says why it is not accepted.
+        """
+        ...
+
+    async def token_of_certificate(self, certificate: ClientCertificate) -> RegistryToken | None:
+        """What stands for a bearer token on `/v2` when a client certificate came in its place; else as the former.
+
+        It holds every action; the point read tells, as always, what the account may.
         """
         ...
 

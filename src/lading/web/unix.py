@@ -6,20 +6,23 @@ timeouts, limits on headers, bodies of uploads, files, HEAD. The socket lies in 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import cast
 
 import httptools
 import structlog
 
 from lading.web.exchange import BODILESS, Answer, Door, Request, RequestCutError
+from lading.web.origin import begin_answering
 
 log = structlog.get_logger()
 
 _UNREADABLE_BODY = '{"errors":[{"code":"UNSUPPORTED","message":"the request is not HTTP as it should be"}]}'
 _UNREADABLE = Answer(400, [("content-type", "application/json")], _UNREADABLE_BODY.encode())
 _UNREADABLE_CHECK = Answer(403, [("x-status", "400"), ("x-error", _UNREADABLE_BODY)])  # as registry.routes refuses one
-_AHEAD = 256 * 1024  # bytes of a body that wait for the door; then nginx waits, too
+_AHEAD = 256 * 1024  # bytes of a body that wait for the door, or for nginx; then the other side waits, too
+_DRAIN_SECONDS = 0.05
 
 
 class _Body:
@@ -174,6 +177,7 @@ class UnixFront(asyncio.Protocol):
             self._body.end()
 
     async def _answer(self, request: Request, body: _Body) -> None:
+        begin_answering(request)
         try:
             answer = await self._door(request)
         except RequestCutError:
@@ -182,6 +186,8 @@ class UnixFront(asyncio.Protocol):
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.write(_message(answer))
+            if answer.growing is not None:
+                await _send_growing(answer.growing, transport)
         if not body.is_whole:
             body.discard()
 
@@ -199,6 +205,19 @@ class UnixFront(asyncio.Protocol):
             self._transport.close()
 
 
+async def _send_growing(growing: AsyncGenerator[bytes, None], transport: asyncio.Transport) -> None:
+    """The chunks are sent as they come, as long as nginx is there to take them. Source: RFC 9112, 7.1."""
+    async with aclosing(growing):
+        async for chunk in growing:
+            if chunk and not transport.is_closing():
+                transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            while transport.get_write_buffer_size() > _AHEAD and not transport.is_closing():  # noqa: ASYNC110 — no event tells
+                await asyncio.sleep(_DRAIN_SECONDS)
+            if transport.is_closing():
+                return
+    transport.write(b"0\r\n\r\n")
+
+
 def _message(answer: Answer) -> bytes:
     """The answer as HTTP/1.1. Source: RFC 9112."""
     lines = [f"HTTP/1.1 {answer.status} \r\n"]
@@ -206,6 +225,9 @@ def _message(answer: Answer) -> bytes:
     for name, value in answer.headers:
         lines.append(f"{name}: {value}\r\n")
         has_length = has_length or name == "content-length"
+    if answer.growing is not None:
+        lines.append("transfer-encoding: chunked\r\nx-accel-buffering: no\r\n")
+        has_length = True
     if answer.file is not None:
         lines.append(f"x-accel-redirect: {answer.file.accelerated}\r\n")
     if not has_length and answer.status not in BODILESS:

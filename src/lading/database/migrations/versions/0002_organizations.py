@@ -166,3 +166,4 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("outcome", sa.String(length=16), server_default="done", nullable=False))
     op.create_index("ix_events_actor_id", "events", ["actor", "id"], unique=False)
     op.create_index("ix_events_object_type_id", "events", ["object_type", "id"], unique=False)
+    op.create_index("ix_repositories_visibility_full_name", "repositories", ["visibility", "full_name"], unique=False)
