@@ -34,6 +34,9 @@ from lading.accounts.account_names import AccountNames
 from lading.accounts.authenticator import AccountAuthenticator
 from lading.accounts.certificate_sign_in import CertificateRules, CertificateSignIn
 from lading.accounts.client_bundles import ClientBundles
+from lading.accounts.directory_settings import DirectorySettings
+from lading.accounts.directory_sign_in import SYNC, DirectorySignIn
+from lading.accounts.directory_sync import DirectorySync
 from lading.accounts.granting import Granting
 from lading.accounts.organizations import Organizations
 from lading.accounts.passwords import HashParameters, Passwords
@@ -169,6 +172,7 @@ class Parts:
     passwords: Passwords
     signer: TokenSigner
     sign_in: SignIn
+    directory: DirectorySignIn
     certificate_sign_in: CertificateSignIn
     client_authority: ClientAuthority
     users: Users
@@ -281,7 +285,7 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     """The REST doors. `everyone` is who those without credentials are."""
     # Imported here, since FastAPI takes long to import, and neither the job worker nor most commands have REST doors.
     from lading.accounts import api as accounts_api  # noqa: PLC0415 — see above
-    from lading.accounts import grants_api, keys_api, organizations_api, tokens_api  # noqa: PLC0415
+    from lading.accounts import grants_api, keys_api, ldap_api, organizations_api, tokens_api  # noqa: PLC0415
     from lading.cluster import api as cluster_api  # noqa: PLC0415
     from lading.events import api as events_api  # noqa: PLC0415
     from lading.jobs import api as jobs_api  # noqa: PLC0415
@@ -299,9 +303,8 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     robots = Robots(parts.database, parts.clock, parts.access_tokens)
     deletion = AccountDeletion(parts.database, parts.clock, [OwnedRepositories(parts.switches)])
     keys = PublicKeys(parts.database, parts.clock)
-    bundles = ClientBundles(
-        parts.client_authority, keys, parts.clock, boot.service, (parts.folder.tls / "ca.pem").read_text
-    )
+    certificates = make_certificates(boot.settings, parts.folder, parts.database, parts.secrets)
+    bundles = ClientBundles(parts.client_authority, keys, parts.clock, boot.service, certificates.authority_pem)
     site = cluster_api.Site(boot.service, boot.port, boot.replica, __version__)
     jobs = jobs_api.JobUseCases(
         Queue(parts.database, parts.clock),
@@ -313,13 +316,14 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     feed = Feed(parts.database, RepositoryEvents(repositories), AccountNames(parts.database))
     routers = (
         registry_api.router(repositories, tags),
-        accounts_api.router(parts.users, organizations, access, deletion, parts.sign_in),
+        accounts_api.router(parts.users, organizations, access, deletion, parts.directory, parts.sign_in),
         tokens_api.router(access, parts.access_tokens),
         keys_api.router(access, keys, bundles),
         organizations_api.router(parts.users, organizations, access),
         grants_api.router(granting, robots, parts.users, access),
         access_api.router(repositories, granting, access),
         search_api.router(repositories, parts.users),
+        ldap_api.router(parts.directory.settings, Schedules(parts.database, parts.clock), access, parts.clock),
         cluster_api.router(parts.database, parts.live, parts.replicas, parts.clock, site),
         jobs_api.router(jobs),
         events_api.router(feed),
@@ -338,7 +342,9 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
     try:
         signer = await TokenSigner.load(database, secrets)
         passwords = make_passwords(settings)
-        sign_in = SignIn(database, passwords, Throttle(), clock)
+        directory_settings = DirectorySettings(database, clock, secrets)
+        directory = DirectorySignIn(database, clock, directory_settings, remember=settings.passwords.remember_directory)
+        sign_in = SignIn(database, passwords, Throttle(), clock, directory)
         certificate_sign_in = CertificateSignIn(database.points, clock, lambda: certificate_rules(live, settings))
         blobs, staging = FilesystemBlobs(folder.blobs, folder.quarantine), Staging(folder.uploads)
         live = make_live_settings(database, clock, settings)
@@ -353,6 +359,7 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
             passwords=passwords,
             signer=signer,
             sign_in=sign_in,
+            directory=directory,
             certificate_sign_in=certificate_sign_in,
             client_authority=make_client_authority(settings, database, secrets, clock),
             users=Users(database, passwords, clock, settings.passwords.minimum_length),
@@ -399,7 +406,7 @@ class Doors:
             return "registry", self.registry
         if path == b"/auth/token":
             return "token", self.token
-        if path.startswith((b"/api/", b"/enzi/")):
+        if path.startswith((b"/api/", b"/enzi/", b"/accounts/")) or path in {b"/accounts", b"/v1/search"}:
             return "api", self.api
         return "open", self.open
 
@@ -585,6 +592,7 @@ ACTIONS: Mapping[str, Action] = {
     GARBAGE: Action("collects what no manifest needs any more"),
     HISTORY: Action("drops old finished jobs and their logs", _KEEP),
     EVENT_HISTORY: Action("drops old events", _KEEP),
+    SYNC: Action("brings accounts, teams, owners and administrators up to the directory"),
 }
 """What may be asked of the job worker, by action; `handlers` does it."""
 
@@ -622,7 +630,8 @@ def handlers(parts: Parts) -> dict[str, Handler]:
         gone = await retention.trim(keep=keep, age=age, told=told, by=Actor.job(job.id))
         await context.log(f"dropped {gone} events")
 
-    return {GARBAGE: collect, HISTORY: trim_jobs, EVENT_HISTORY: trim_events}
+    sync = DirectorySync(parts.database, parts.clock, parts.directory.settings)
+    return {GARBAGE: collect, HISTORY: trim_jobs, EVENT_HISTORY: trim_events, SYNC: sync}
 
 
 _ANY_NUMBER = 2**31 - 1

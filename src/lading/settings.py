@@ -92,6 +92,7 @@ class PasswordSettings(_Section):
     iterations: int = Field(default=3, ge=1)
     lanes: int = Field(default=4, ge=1)
     minimum_length: int = Field(default=8, ge=1)
+    remember_directory: bool = True  # for 30 s, in memory, that a directory found a password right
 
 
 class RegistrySettings(_Section):

@@ -249,6 +249,33 @@ def test_a_push_that_may_not_make_the_repository_says_how_to_make_it(
     remote.push(remote.name(repository))
 
 
+def test_an_engine_with_a_client_certificate_needs_no_docker_login_until_the_key_is_deleted(
+    docker: Docker, engine: Engine, remote_server: Server, repository: str
+) -> None:
+    make_repository(remote_server, repository)
+    lading = engine.client(str(Path(sys.executable).with_name("lading")), docker.run.home)
+    lading("trust-host", remote_server.host, "--yes", "--root", engine.folder)
+    bundle, keys = docker.run.home / "bundle", "/enzi/v0/accounts/admin/publicKeys"
+    lading("bundle", "--for", "admin", "--data", remote_server.data, "--output", bundle, "--label", repository)
+    for name, put in (("cert.pem", "client.cert"), ("key.pem", "client.key")):
+        shutil.copy(bundle / name, engine.certificates / remote_server.host / put)
+    try:
+        remote = replace(docker, host=remote_server.host)
+        image = remote.build(remote.name(repository))
+        digest, _ = remote.push(remote.name(repository))
+        remote.remove(image)
+        assert f"Digest: {digest}" in remote.run("pull", remote.name(repository))
+        with remote_server.client() as admin:
+            listed = admin.get(keys, params={"limit": 100}).json()["accountPublicKeys"]
+            (key,) = (item["id"] for item in listed if item["label"] == repository)
+            assert admin.delete(f"{keys}/{key}").status_code == 204
+        said = remote.run.refused("pull", remote.name(repository))
+        assert "the client certificate is not accepted" in said
+    finally:
+        for name in ("client.cert", "client.key"):
+            (engine.certificates / remote_server.host / name).unlink()
+
+
 # `docker manifest push` speaks plain HTTP to any server of this machine, so this asks the remote one.
 @each_command
 def test_a_manifest_list_gives_each_platform_its_image(remote: Docker, remote_server: Server, repository: str) -> None:

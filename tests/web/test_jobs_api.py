@@ -340,3 +340,54 @@ async def test_the_accounts_jobs_are_directory_syncs_and_nothing_else(doors: Doo
         assert (await admin.get(f"/enzi/v0/jobs/{job['id']}")).json() == job
         assert (await admin.get("/enzi/v0/jobs")).json() == {"jobs": [job]}
         assert (await admin.get(f"/enzi/v0/jobs/{job['id']}/logs")).json() == []
+
+
+async def test_histories_are_kept_as_the_site_settings_say_or_the_job(doors: Doors) -> None:
+    async with doors.client("admin") as admin:
+        path = "/api/v0/meta/settings"
+        known = (await admin.get(path)).json()
+        assert {key: value for key, value in known.items() if "History" in key} == {
+            "jobHistoryCompactionEnabled": True,
+            "jobHistoryToKeep": 1000,
+            "jobHistoryMaxAge": "2160h0m0s",
+            "repoEventHistoryCompactionEnabled": True,
+            "repoEventHistoryToKeep": 5_000_000,
+            "repoEventHistoryMaxAge": "",
+        }
+        for form in (
+            {"repoEventHistoryToKeep": "1"},
+            {"repoEventHistoryToKeep": -1},
+            {"repoEventHistoryToKeep": True},
+            {"repoEventHistoryMaxAge": "x"},
+            {"jobHistoryMaxAge": 5},
+            {"jobHistoryCompactionEnabled": 1},
+        ):
+            answer = await admin.post(path, json=form)
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "INVALID_SETTINGS"), form
+        wanted = {"repoEventHistoryToKeep": 2, "repoEventHistoryMaxAge": "30d", "jobHistoryToKeep": 1}
+        assert (await admin.post(path, json=wanted)).status_code == 202
+        assert (await admin.get(path)).json()["repoEventHistoryMaxAge"] == "720h0m0s"
+        assert "repoEventHistoryMaxAge=720h0m0s" in str(await told(doors.database, "SETTINGS"))
+
+        async def run(action: str, **parameters: str) -> tuple[str, list[str]]:
+            job = await made(admin, action=action, parameters=parameters)
+            worker = Worker(doors.database, doors.parts.clock, handlers(doors.parts), "here", timing=FAST)
+            while await worker.run_one():
+                await worker.wait()
+            lines = (await admin.get(f"/api/v0/jobs/{job['id']}/logs")).json()
+            return (await admin.get(f"/api/v0/jobs/{job['id']}")).json()["status"], [line["data"] for line in lines]
+
+        async def count() -> int:
+            answer = await admin.get("/api/v0/events", params={"count": "true"})
+            return int(answer.headers["x-resource-count"])
+
+        before = await count()
+        assert await run("onlinegc_events", toKeep="0", maxAge="0") == ("done", ["dropped 0 events"])
+        assert await count() == before + 1  # the job was asked for
+        assert await run("onlinegc_events") == ("done", [f"dropped {before} events"])
+        assert await count() == 3  # two, and that the others went
+        status, lines = await run("onlinegc_events", toKeep="all")
+        assert (status, "whole number" in lines[0]) == ("errored", True)
+        assert (await admin.post(path, json={"repoEventHistoryCompactionEnabled": False})).status_code == 202
+        assert (await run("onlinegc_events"))[1] == ["dropped 0 events"]
+        assert await run("onlinegc_joblogs") == ("done", ["dropped 3 finished jobs"])

@@ -356,3 +356,29 @@ async def test_accounts_are_paged_in_the_order_asked_for(acme: Acme, order: str)
         if not start:
             break
     assert found == whole
+
+
+async def test_ucps_paths_lead_to_the_same_accounts(acme: Acme) -> None:
+    assert await acme.done("admin", "GET", "/accounts/acme") == await acme.done("admin", "GET", f"{ENZI}/acme")
+    assert await acme.done("admin", "GET", "/accounts", params={"filter": "orgs"}) == await acme.done(
+        "admin", "GET", ENZI, params={"filter": "orgs"}
+    )
+    assert (await acme.ask("dave", "GET", "/accounts")).status_code == 403
+
+
+async def test_searching_shows_what_one_may_see_and_nobody_else(acme: Acme) -> None:
+    async def found(name: str | None, word: str) -> tuple[list[str], list[str]]:
+        told = await acme.done(name, "GET", "/api/v0/index/autocomplete", params={"query": word})
+        names = [f"{item['namespace']}/{item['name']}" for item in told["repositoryResults"]]
+        return names, [item["name"] for item in told["accountResults"]]
+
+    assert await found("alice", "APP") == (["acme/app"], [])
+    assert await found("dave", "a") == ([], ["dave"])
+    assert await found("carol", "a") == ([], ["acme", "alice", "carol"])
+    assert (await found("admin", "dav"))[1] == ["dave"]
+    assert await found("alice", "_") == ([], [])
+    await acme.done("alice", "PATCH", "/api/v0/repositories/acme/app", json={"visibility": "public"})
+    for path in ("/api/v0/index/dockersearch", "/v1/search"):
+        told = await acme.done(None, "GET", path, params={"q": "app"})
+        assert (told["num_results"], told["query"], told["results"][0]["name"]) == (1, "app", "acme/app")
+    assert (await acme.ask(None, "GET", "/api/v0/index/autocomplete")).status_code == 401

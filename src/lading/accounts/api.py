@@ -12,7 +12,9 @@ from lading.access import Principal
 from lading.accounts.account_access import AccountAccess, check_admin
 from lading.accounts.account_deletion import AccountDeletion
 from lading.accounts.accounts import Account
+from lading.accounts.directory_sign_in import DirectorySignIn
 from lading.accounts.errors import (
+    AccountExistsError,
     AccountUnknownError,
     NotAllowedError,
     NotAUserError,
@@ -49,11 +51,12 @@ def router(
     organizations: Organizations,
     access: AccountAccess,
     deletion: AccountDeletion,
+    directory: DirectorySignIn,
     sign_in: SignIn,
 ) -> APIRouter:
     """The endpoints of accounts."""
     routes = APIRouter(tags=["accounts"])
-    changes = _Changes(users, organizations, access, deletion)
+    changes = _Changes(users, organizations, access, deletion, directory)
     _add_accounts(routes, users, access, changes)
     _add_passwords(routes, users, access, sign_in)
     _add_registry_side(routes, users, access, deletion)
@@ -64,8 +67,14 @@ class _Changes:
     """Making, changing and deleting accounts, one by one or many at once."""
 
     def __init__(
-        self, users: Users, organizations: Organizations, access: AccountAccess, deletion: AccountDeletion
+        self,
+        users: Users,
+        organizations: Organizations,
+        access: AccountAccess,
+        deletion: AccountDeletion,
+        directory: DirectorySignIn,
     ) -> None:
+        self._directory = directory
         self._users = users
         self._organizations = organizations
         self._access = access
@@ -78,6 +87,8 @@ class _Changes:
             if form.password is not None or form.is_admin:
                 raise InvalidError("an organization has no password, and is no administrator")
             return await self._organizations.create(form.name, by=by, full_name=form.full_name)
+        if form.search_ldap:
+            return await self._create_from_directory(form)
         if form.password is None:
             raise PasswordMissingError
         return await self._users.create(
@@ -88,6 +99,16 @@ class _Changes:
             is_admin=form.is_admin,
             is_active=form.is_active,
         )
+
+    async def _create_from_directory(self, form: CreateAccount) -> Account:
+        """The directory's user of that name, before his first sign-in. Source: DTR reference 1.6, searchLDAP."""
+        user = await self._directory.find(form.name)
+        if user is None or user.name != form.name:
+            raise AccountUnknownError(form.name)
+        made = await self._directory.make(user, on_demand=False)
+        if made is None:
+            raise AccountExistsError(form.name)
+        return made
 
     async def change(self, who: Principal, name: str, form: UpdateAccount) -> Account:
         account = await self._access.manage(who, name)

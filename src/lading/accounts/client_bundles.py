@@ -12,7 +12,7 @@ import io
 import json
 import shlex
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -46,7 +46,7 @@ class ClientBundles:
     keys: PublicKeys
     clock: Clock
     host: str
-    server_authority: Callable[[], str]
+    server_authority: Callable[[], Awaitable[str]]
 
     async def make(self, account: Account, *, label: str, by: Actor) -> ClientBundle:
         """A new bundle of the account, its public key registered. Errors: TooManyKeysError."""
@@ -56,7 +56,7 @@ class ClientBundles:
         label = label or f"Generated on {now:%Y-%m-%d %H:%M:%S} UTC"
         certificates = [KeyCertificate("client bundle", pair.certificate)]
         key = await self.keys.add(account, public, certificates, label=label, by=by)
-        files = bundle_files(account.name, self.host, self.server_authority(), pair, public.pem)
+        files = bundle_files(account.name, self.host, await self.server_authority(), pair, public.pem)
         return ClientBundle(f"bundle-{account.name}.zip", key, _zipped(files, now))
 
 

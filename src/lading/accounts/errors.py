@@ -188,3 +188,12 @@ class GrantUnknownError(UnknownError):
 
     def __init__(self) -> None:
         super().__init__("there is no such grant")
+
+
+class PasswordElsewhereError(InvalidError):
+    """The account's password is a directory's matter."""
+
+    code = "INVALID_PARAMETERS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} comes from a directory: the password is changed there")

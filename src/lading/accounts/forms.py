@@ -54,6 +54,7 @@ class CreateAccount(Form):
     is_active: bool = Field(default=True, alias="isActive", strict=True)
     is_admin: bool = Field(default=False, alias="isAdmin", strict=True)
     password: SecretStr | None = Field(None, max_length=1024)
+    search_ldap: bool = Field(default=False, alias="searchLDAP", strict=True)
 
 
 class UpdateAccount(Form):

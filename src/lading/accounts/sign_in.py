@@ -1,10 +1,14 @@
-"""Signing in: a name with its password, or with an access token in the password's place."""
+"""Signing in: a name with its password, or with an access token in the password's place.
+
+Accounts from a directory sign in by the directory; access tokens are never tried there, nor local names.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from lading.accounts import store
-from lading.accounts.accounts import Proof
+from lading.accounts.accounts import Account, Proof
+from lading.accounts.directory_sign_in import DirectorySignIn
 from lading.accounts.errors import WrongCredentialsError
 from lading.accounts.passwords import Passwords
 from lading.accounts.throttle import Throttle
@@ -23,12 +27,20 @@ class SignIn:
     passwords: Passwords
     throttle: Throttle
     clock: Clock
+    directory: DirectorySignIn | None = None
 
     async def by_secret(self, name: str, secret: str, *, address: str) -> Proof:
-        """The account of that name. Errors: WrongCredentialsError, TooManyError."""
+        """The account of that name; of a directory's user by whatever name that knows him by.
+
+        Errors: WrongCredentialsError, TooManyError; UnavailableError when a directory does not answer.
+        """
         self.throttle.check(name, address)
-        proof = await (self._by_token(secret) if is_secret(secret) else self._by_password(name, secret))
-        if proof is None or proof.account.name != name or not proof.account.is_active:
+        if is_secret(secret):
+            proof = await self._by_token(secret)
+            proof = proof if proof is not None and proof.account.name == name else None
+        else:
+            proof = await self._by_password(name, secret)
+        if proof is None or not await self._is_in(proof.account):
             self.throttle.failed(name, address)
             raise WrongCredentialsError
         self.throttle.succeeded(name, address)
@@ -41,10 +53,10 @@ class SignIn:
         await self.by_secret(name, password, address=address)
 
     async def by_token(self, secret: str, *, address: str) -> Proof:
-        """The account whose access token it is. Errors: WrongCredentialsError, TooManyError."""
+        """The account whose access token it is. Errors: as `by_secret`."""
         self.throttle.check("", address)
         proof = await self._by_token(secret) if is_secret(secret) else None
-        if proof is None or not proof.account.is_active:
+        if proof is None or not await self._is_in(proof.account):
             self.throttle.failed("", address)
             raise WrongCredentialsError
         return proof
@@ -53,6 +65,10 @@ class SignIn:
         # PostgreSQL takes no NUL in a text; such a name is nobody's.
         row = None if "\0" in name else await self.database.points.first(store.ACCOUNT_BY_NAME, name=name)
         account = None if row is None else store.account_of(row)
+        if self.directory is not None and (account is None or account.directory is not None):
+            found = await self.directory.by_password(name, password)
+            if found is not None or account is not None:
+                return None if found is None else Proof(found)
         known = account.password_hash if account is not None else None
         identity, epoch = (account.id, account.epoch) if account is not None else ("", 0)
         if not await self.passwords.verify(identity, epoch, known, password) or account is None:
@@ -62,6 +78,11 @@ class SignIn:
             async with self.database.write() as unit:
                 await store.replace_password_hash(unit, account.id, known, fresh)
         return Proof(account)
+
+    async def _is_in(self, account: Account) -> bool:
+        if not account.is_active:
+            return False
+        return account.directory is None or self.directory is None or await self.directory.check_still_there(account)
 
     async def _by_token(self, secret: str) -> Proof | None:
         row = await self.database.points.first(store.TOKEN_AND_ACCOUNT, id=secret_id(secret))

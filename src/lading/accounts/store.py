@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, o
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import AccessToken, Account
-from lading.accounts.tables import access_tokens, accounts, member_syncs, memberships, user_settings
+from lading.accounts.tables import access_tokens, accounts, member_syncs, memberships, sign_in_settings, user_settings
 from lading.core.clock import from_microseconds
 from lading.database import Point
 from lading.database.functions import holds_word, like_pattern
@@ -115,7 +115,7 @@ async def delete_account(unit: AsyncConnection, account_id: str) -> None:
     await unit.execute(delete(accounts).where(accounts.c.id == account_id))
 
 
-async def add_account(unit: AsyncConnection, account: Account, now: datetime) -> None:
+async def add_account(unit: AsyncConnection, account: Account, now: datetime, *, on_demand: bool = False) -> None:
     await unit.execute(
         insert(accounts).values(
             id=account.id,
@@ -131,6 +131,7 @@ async def add_account(unit: AsyncConnection, account: Account, now: datetime) ->
             robot_of=account.robot_of,
             directory=account.directory,
             directory_id=account.directory_id,
+            on_demand=on_demand,
         )
     )
 
@@ -296,6 +297,20 @@ async def is_synced(connection: AsyncConnection, target: str) -> bool:
     """True when a directory says who is in the target, as member_syncs names it."""
     found = await connection.scalar(select(member_syncs.c.options).where(member_syncs.c.target == target))
     return found is not None and bool(json.loads(found).get("enableSync"))
+
+
+async def put_member_sync(
+    unit: AsyncConnection, target: str, organization_id: str | None, options: str, now: datetime
+) -> None:
+    await delete_member_sync(unit, target)
+    row = {"target": target, "organization_id": organization_id, "options": options, "updated_at": now}
+    await unit.execute(insert(member_syncs).values(**row))
+
+
+async def put_settings(unit: AsyncConnection, name: str, value: str, now: datetime) -> None:
+    """The sign-in settings of that name are these."""
+    await unit.execute(delete(sign_in_settings).where(sign_in_settings.c.name == name))
+    await unit.execute(insert(sign_in_settings).values(name=name, value=value, updated_at=now))
 
 
 async def delete_member_sync(unit: AsyncConnection, target: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lading.access import ANONYMOUS, Permission, Principal, Repository, System, Visibility, decide
 from lading.accounts.accounts import Proof
+from lading.accounts.directory_sign_in import BEARER_LIFETIME
 from lading.accounts.rights import Rights
 from lading.accounts.scopes import ACTIONS, RepositoryScope, Scopes
 from lading.core.clock import Clock
@@ -75,6 +76,8 @@ class TokenService:
         now, lifetime, via = self.clock.now(), self.lifetime, proof.token if proof is not None else None
         if proof is not None and proof.is_certificate:
             lifetime = min(lifetime, _BY_CERTIFICATE)
+        if proof is not None and proof.account.directory is not None:
+            lifetime = min(lifetime, BEARER_LIFETIME)
         if via is not None and via.expires_at is not None:
             lifetime = min(lifetime, via.expires_at - now)
         issued = int(now.timestamp())

@@ -8,7 +8,13 @@ from sqlalchemy.exc import IntegrityError
 
 from lading.accounts import organization_store, store
 from lading.accounts.accounts import Account
-from lading.accounts.errors import AccountExistsError, AccountUnknownError, LastAdminError, PasswordTooShortError
+from lading.accounts.errors import (
+    AccountExistsError,
+    AccountUnknownError,
+    LastAdminError,
+    PasswordElsewhereError,
+    PasswordTooShortError,
+)
 from lading.accounts.passwords import Passwords
 from lading.core.clock import Clock
 from lading.core.names import check_account_name
@@ -130,6 +136,8 @@ class Users:
         Errors: AccountUnknownError, PasswordTooShortError.
         """
         account = await self.get(name)
+        if account.directory is not None:
+            raise PasswordElsewhereError(account.name)
         hashed = await self._hash(password)
         now = self.clock.now()
         async with self.database.write() as unit:

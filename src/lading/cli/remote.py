@@ -37,7 +37,7 @@ _OPERATOR = Principal("local", "local", is_admin=True)
 
 
 class RemoteError(LadingError):
-    """What the server said, or that it said nothing."""
+    """What the server said, or that it said nothing. `code` is the server's word for it."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,26 @@ class Api:
         self._client = client
         self.username = username  # whose credentials these are, when it is known
 
+    @property
+    def host(self) -> str:
+        """The server's HOST:PORT, as clients of the registry name it."""
+        return self._client.base_url.netloc.decode()
+
     async def ask(self, method: str, path: str, body: object = None, **query: str | int) -> Any:
         """The answer's JSON, None when it has none. Errors: RemoteError."""
         return (await self._ask(method, path, body, query))[0]
 
-    async def iter_pages(self, path: str, key: str | None = None, **query: str | int) -> AsyncIterator[Any]:
+    async def fetch(self, path: str, **query: str | int) -> bytes:
+        """The answer's bytes, whatever they are. Errors: RemoteError."""
+        return (await self._answer("GET", path, None, query)).content
+
+    async def iter_pages(
+        self, path: str, key: str | None = None, *, page_size: int = _PAGE, **query: str | int
+    ) -> AsyncIterator[Any]:
         """Every entry of a list, page by page; `key` is where the reply keeps it."""
         start = ""
         while True:
-            document, headers = await self._ask("GET", path, None, {**query, "pageSize": _PAGE, "pageStart": start})
+            document, headers = await self._ask("GET", path, None, {**query, "pageSize": page_size, "pageStart": start})
             for item in document if key is None else document[key]:
                 yield item
             start = headers.get("X-Next-Page-Start", "")
@@ -75,6 +86,10 @@ class Api:
     async def _ask(
         self, method: str, path: str, body: object, query: Mapping[str, str | int]
     ) -> tuple[Any, httpx.Headers]:
+        answer = await self._answer(method, path, body, query)
+        return (answer.json() if answer.content else None), answer.headers
+
+    async def _answer(self, method: str, path: str, body: object, query: Mapping[str, str | int]) -> httpx.Response:
         try:
             answer = await self._client.request(method, path, json=body, params=query or None)
         except httpx.ConnectError as error:
@@ -83,7 +98,7 @@ class Api:
             raise RemoteError(f"{self._client.base_url} did not answer: {error}") from error
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
             raise _refused(answer)
-        return (answer.json() if answer.content else None), answer.headers
+        return answer
 
 
 def _why_no_connection(url: str, error: Exception) -> str:
@@ -96,14 +111,16 @@ def _why_no_connection(url: str, error: Exception) -> str:
 
 
 def _refused(answer: httpx.Response) -> RemoteError:
+    code = RemoteError.code
     try:
         first = answer.json()["errors"][0]
-        message = str(first["message"])
+        message, code = str(first["message"]), str(first.get("code", code))
     except (ValueError, KeyError, IndexError, TypeError):
         message = f"the server answered {answer.status_code}, and not in JSON: is this a Lading server?"
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         message += "; sign in with: lading login HOST"
     refused = RemoteError(message)
+    refused.code = code
     refused.kind = Kind.UNAUTHENTICATED if answer.status_code == HTTPStatus.UNAUTHORIZED else Kind.INVALID
     return refused
 
@@ -252,4 +269,4 @@ class DoorTransport(httpx.AsyncBaseTransport):
             behind_edge=False,
         )
         answer = await self._door(asked)
-        return httpx.Response(answer.status, headers=answer.headers, content=answer.body)
+        return httpx.Response(answer.status, headers=answer.headers, content=answer.growing or answer.body)

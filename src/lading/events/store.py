@@ -65,7 +65,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which events are wanted; None wants any. `before` and `after` are moments that are not themselves wanted."""
+    """Which events are wanted; None wants any. From `after` on, and before `before`: windows that touch share nothing."""
 
     before: datetime | None = None
     after: datetime | None = None
@@ -87,7 +87,7 @@ class Filter:
         if self.before is not None:
             wanted.append(events.c.published_at < self.before)
         if self.after is not None:
-            wanted.append(events.c.published_at > self.after)
+            wanted.append(events.c.published_at >= self.after)
         return wanted
 
 
@@ -132,10 +132,14 @@ async def list_events_within(
     return await list_events(connection, [*wanted, *within, seen], start=start, limit=limit), end
 
 
-async def count_events(connection: AsyncConnection, wanted: Sequence[ColumnElement[bool]], *, most: int) -> int:
-    """How many there are; counting ends at `most`."""
-    counted = select(events.c.id).where(*wanted).limit(most).subquery()
-    return int(await connection.scalar(select(func.count()).select_from(counted)) or 0)
+async def count_events(
+    connection: AsyncConnection, wanted: Sequence[ColumnElement[bool]], *, most: int, seen: ColumnElement[bool] | None
+) -> int:
+    """How many there are, or how many of them are `seen`; of the newest `most`."""
+    newest = page(wanted, None, most).with_only_columns(events.c.id)
+    if seen is None:
+        return int(await connection.scalar(select(func.count()).select_from(newest.subquery())) or 0)
+    return int(await connection.scalar(select(func.count()).where(events.c.id.in_(newest), seen)) or 0)
 
 
 async def find_place(connection: AsyncConnection, number: int) -> Place | None:

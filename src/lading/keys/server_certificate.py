@@ -90,6 +90,10 @@ class ServerCertificates:
             raise SettingsError("this installation has no certificate authority yet: run `lading serve` once")
         return Authority(KeyPair(found[-1].public, found[-1].value.decode()))
 
+    async def authority_pem(self) -> str:
+        """The authority's certificate, which clients are to trust."""
+        return (await self.authority()).pair.certificate
+
     async def install(self, pair: KeyPair, now: datetime) -> None:
         """The operator's pair is shown from the next refresh on. Errors: CertificateInvalidError."""
         check_pair(pair, now)

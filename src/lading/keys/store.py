@@ -1,5 +1,6 @@
 """Sealed secrets as rows: values in, values out."""
 
+import base64
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -66,6 +67,14 @@ class SecretStore:
             )
             for row in found
         ]
+
+    def seal_text(self, value: str, context: str) -> str:
+        """`value` as text that only `open_text` with the same context reads; for secrets inside of other documents."""
+        return base64.b64encode(self._master.seal(value.encode(), context)).decode()
+
+    def open_text(self, sealed: str, context: str) -> str:
+        """What `seal_text` sealed. Errors: WrongMasterKeyError."""
+        return self._master.open(base64.b64decode(sealed), context).decode()
 
     def _open(self, sealed: bytes, master_key: str, context: str) -> bytes:
         if master_key != self._master.id:

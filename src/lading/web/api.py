@@ -12,14 +12,17 @@ from urllib.parse import unquote
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.requests import Request as HttpRequest
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from lading.access import ANONYMOUS, Principal
 from lading.core.errors import DeniedError, InvalidError, LadingError, UnauthenticatedError
+from lading.web import description
 from lading.web.errors import INTERNAL, error_answer, refusal
 from lading.web.exchange import Answer, ClientCertificate, Headers, Request
 
@@ -224,7 +227,9 @@ def _routed_path(raw: bytes) -> str:
         if segment in {".", ".."} or "%" in segment or not segment.isprintable():
             raise InvalidError("the path holds '.', '..', '%' or a control character")
         segments.append(segment.replace("/", "%2F"))
-    return "/".join(segments)
+    path = "/".join(segments)
+    # As UCP had the same resources. Source: DTR reference 1.1.
+    return f"/enzi/v0{path}" if segments[1:2] == ["accounts"] else path
 
 
 def make_api(
@@ -247,6 +252,7 @@ def make_api(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.public = _public(routers)
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(LadingError, _refused)
@@ -257,17 +263,31 @@ def make_api(
 
 
 class _Api(FastAPI):
+    public: frozenset[tuple[str, str]] = frozenset()
+
     def openapi(self) -> dict[str, Any]:
-        """The description of the API, without FastAPI's 422, which is 400 here."""
+        """The description of the API, refusals and ways to sign in included."""
         if not self.openapi_schema:
-            document = get_openapi(title=self.title, version=self.version, routes=self.routes)
-            for path in document.get("paths", {}).values():
-                for operation in path.values():
-                    operation["responses"].pop("422", None)
-            for unused in ("HTTPValidationError", "ValidationError"):
-                document.get("components", {}).get("schemas", {}).pop(unused, None)
-            self.openapi_schema = document
+            document = get_openapi(
+                title=self.title, version=self.version, description=description.TEXT, routes=self.routes
+            )
+            self.openapi_schema = description.complete(document, self.public)
         return self.openapi_schema
+
+
+def _public(routers: Sequence[APIRouter]) -> frozenset[tuple[str, str]]:
+    """The methods and paths that those may ask who are not signed in."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return frozenset(
+        (method, route.path)
+        for route in routes
+        if not _wants_sign_in(route.dependant)
+        for method in route.methods or ()
+    )
+
+
+def _wants_sign_in(needed: Dependant) -> bool:
+    return needed.call is signed_in or any(_wants_sign_in(item) for item in needed.dependencies)
 
 
 async def _refused(request: HttpRequest, error: Exception) -> Response:

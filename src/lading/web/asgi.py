@@ -92,6 +92,8 @@ async def _send_growing(answer: Answer, growing: AsyncGenerator[bytes, None], re
     leaving = asyncio.create_task(_leave(receive))
     try:
         await send(_start(answer.status, answer.headers))
+        # Servers hold the headers back until there is something of a body, even if it is nothing.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
         async with aclosing(growing):
             async for chunk in growing:
                 if leaving.done():

@@ -1,0 +1,189 @@
+"""The job that brings accounts, teams, owners and administrators up to the directory.
+
+All is read first; only when all of it was read is anything changed: a directory that stops answering half way changes nothing.
+What is changed is told in the job's log, one line an account, and one a team, with the reason when it stays empty.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+from lading.accounts import sync_store
+from lading.accounts.directories import Directory, DirectoryInvalidError, DirectoryUser, LeftOut
+from lading.accounts.directory_settings import LDAP, DirectorySettings
+from lading.accounts.directory_sign_in import make_directory
+from lading.accounts.sync_plan import KnownAccount, UserPlan, plan_members, plan_users
+from lading.accounts.sync_store import Target
+from lading.core.clock import Clock
+from lading.core.errors import InvalidError
+from lading.database import Database
+from lading.events.log import SYSTEM, Event, EventType, ObjectType, record
+from lading.jobs.context import JobContext
+from lading.jobs.jobs import Job
+
+_BATCH = 1000
+_LINES = 500
+_Item = TypeVar("_Item")
+
+
+class SyncIncompleteError(InvalidError):
+    """The rest was done."""
+
+    code = "SYNC_INCOMPLETE"
+
+
+@dataclass(slots=True)
+class _Read:
+    """All that the directory told. Members are ids in one spelling; a text says why they could not be read."""
+
+    users: list[DirectoryUser] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    members: dict[str, frozenset[str] | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DirectorySync:
+    """Handler of the action `ldap-sync`. Safe to run twice, and to be killed at any step: the next run does the rest."""
+
+    database: Database
+    clock: Clock
+    settings: DirectorySettings
+
+    async def __call__(self, job: Job, context: JobContext) -> None:  # noqa: ARG002 — a handler's signature
+        choice = await self.settings.refresh()
+        if not choice.uses_ldap:
+            await context.log("LDAP is not used: nothing to do (PUT /enzi/v0/config/auth switches it on)")
+            return
+        async with self.database.read() as connection:
+            targets = await sync_store.list_targets(connection)
+            if choice.ldap.admins.is_on:
+                targets.append(Target(sync_store.ADMINS, "administrators", choice.ldap.admins))
+            known = await sync_store.list_accounts(connection)
+        await context.log(f"reading {choice.ldap.url}")
+        directory = make_directory(choice, self.clock.now())
+        read = await asyncio.to_thread(_read, directory, targets, context.check)
+        await self._change(context, directory, read, known, targets, just_in_time=choice.ldap.just_in_time)
+
+    async def _change(
+        self,
+        context: JobContext,
+        directory: Directory,
+        read: _Read,
+        known: Mapping[str, KnownAccount],
+        targets: Sequence[Target],
+        *,
+        just_in_time: bool,
+    ) -> None:
+        plan = plan_users(read.users, known, directory=LDAP, just_in_time=just_in_time)
+        await _tell(context, (f"{one.id}: left out: {one.why}" for one in read.left_out))
+        await self._change_users(context, plan)
+        summary = (
+            f"{len(read.users)} users found, {len(read.left_out)} entries left out: {len(plan.create)} made, "
+            f"{len(plan.update)} changed, {len(plan.deactivate)} shut out, {plan.unchanged} left alone"
+        )
+        await context.log(summary)
+        async with self.database.read() as connection:
+            here = await sync_store.list_ids(connection, LDAP)
+        ids = await asyncio.to_thread(lambda: {directory.same_id(place): account for account, place in here})
+        broken = []
+        for done, target in enumerate(targets):
+            await context.progress(done, len(targets))
+            members = read.members[target.id]
+            if isinstance(members, str):
+                broken.append(target.name)
+                await context.log(f"{target.name}: left alone: {members}")
+                continue
+            await self._change_members(context, target, members, ids)
+        await context.progress(1, 1)
+        if broken:
+            raise SyncIncompleteError(
+                f"could not be read, and so were left alone: {', '.join(broken)[:500]}; see the log"
+            )
+
+    async def _change_users(self, context: JobContext, plan: UserPlan) -> None:
+        now = self.clock.now()
+        total, done = len(plan.create) + len(plan.update) + len(plan.deactivate), 0
+        for users in _batches(plan.create):
+            async with self.database.write() as unit:
+                made = await sync_store.add_users(unit, users, LDAP, now)
+                told = [_event(EventType.CREATE, account, name) for account, name in made]
+                await record(unit, now, *told)
+            done += len(users)
+            await context.progress(done, total)
+        for changes in _batches(plan.update):
+            async with self.database.write() as unit:
+                await sync_store.update_users(unit, changes, now)
+            done += len(changes)
+            await context.progress(done, total)
+        for accounts in _batches(plan.deactivate):
+            async with self.database.write() as unit:
+                shut_out = await sync_store.deactivate_users(unit, [one.id for one in accounts], now)
+                told = [_event(EventType.UPDATE, one.id, one.name, "gone") for one in accounts if one.id in shut_out]
+                await record(unit, now, *told)
+            done += len(accounts)
+            await context.progress(done, total)
+        await _tell(context, plan.lines)
+
+    async def _change_members(
+        self, context: JobContext, target: Target, members: frozenset[str], ids: Mapping[str, str]
+    ) -> None:
+        wanted = [ids[place] for place in members if place in ids]
+        now = self.clock.now()
+        async with self.database.write() as unit:
+            plan = plan_members(wanted, await sync_store.present(unit, target, LDAP))
+            await sync_store.carry_out(unit, target, plan, now)
+            if plan.add or plan.remove:
+                content = f"sync: {len(plan.add)} added, {len(plan.remove)} removed"
+                told = Event(
+                    EventType.UPDATE, SYSTEM, ObjectType.MEMBER, target.id, object_name=target.name, content=content
+                )
+                await record(unit, now, told)
+        changed = f"{len(plan.add)} added, {len(plan.remove)} removed"
+        words = f"{target.name}: {len(members)} members there, {len(wanted)} here: {changed}"
+        if not members:
+            words += (
+                "; the directory gives none: check the group's DN, groupMemberAttr, and that the reader may read it"
+            )
+        elif len(wanted) < len(members):
+            words += (
+                f"; {len(members) - len(wanted)} of them have no active account here: no user search finds them, or they have "
+                "not signed in yet"
+            )
+        await context.log(words)
+
+
+def _read(directory: Directory, targets: Sequence[Target], check: Callable[[], None]) -> _Read:
+    """Everything, or an error. Errors: DirectoryUnavailableError; DirectoryInvalidError when the users can't be read."""
+    read = _Read()
+    for number, one in enumerate(directory.iter_users()):
+        if number % _BATCH == 0:
+            check()
+        if isinstance(one, LeftOut):
+            read.left_out.append(one)
+        else:
+            read.users.append(one)
+    for target in targets:
+        check()
+        try:
+            read.members[target.id] = directory.members(target.options)
+        except DirectoryInvalidError as error:
+            read.members[target.id] = error.message
+    return read
+
+
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    left = iter(items)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
+
+
+async def _tell(context: JobContext, lines: Iterable[str]) -> None:
+    left = iter(lines)
+    while some := list(islice(left, _LINES)):
+        await context.log(*some)
+
+
+def _event(kind: EventType, account: str, name: str, content: str = "") -> Event:
+    return Event(kind, SYSTEM, ObjectType.ACCOUNT, account, object_name=name, content=content or LDAP)
