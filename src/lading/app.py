@@ -44,6 +44,7 @@ from lading.accounts.public_keys import PublicKeys
 from lading.accounts.rights import Rights
 from lading.accounts.robots import Robots
 from lading.accounts.routes import TokenDoor
+from lading.accounts.sessions import Sessions, SessionSettings
 from lading.accounts.sign_in import SignIn
 from lading.accounts.sign_in_log import SignInLog
 from lading.accounts.throttle import Throttle
@@ -102,11 +103,14 @@ from lading.registry.verification import Verification
 from lading.settings import Settings
 from lading.web.asgi import Receive, Scope, Send, answer_asgi
 from lading.web.exchange import Answer, Door, Request
+from lading.web.explorer import EXPLORER, ExplorerDoor
 from lading.web.metrics import Metrics
 from lading.web.unix import UnixFront
 
 log = structlog.get_logger()
 
+SESSION_PATHS = frozenset({b"/login", b"/logout", b"/auth/login", b"/id/logout"})
+API_PATHS = frozenset({b"/accounts", b"/basic_info", b"/id", b"/v1/search"})
 ROOM_TABLES = (accounts_tables, cluster_tables, events_tables, jobs_tables, keys_tables, registry_tables)
 _COUNTS_EVERY = timedelta(seconds=5)
 
@@ -178,6 +182,7 @@ class Parts:
     users: Users
     access_tokens: AccessTokens
     authenticator: AccountAuthenticator
+    sessions: Sessions
     blobs: FilesystemBlobs
     staging: Staging
     points: RegistryPoints
@@ -285,7 +290,14 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     """The REST doors. `everyone` is who those without credentials are."""
     # Imported here, since FastAPI takes long to import, and neither the job worker nor most commands have REST doors.
     from lading.accounts import api as accounts_api  # noqa: PLC0415 — see above
-    from lading.accounts import grants_api, keys_api, ldap_api, organizations_api, tokens_api  # noqa: PLC0415
+    from lading.accounts import (  # noqa: PLC0415
+        grants_api,
+        keys_api,
+        ldap_api,
+        organizations_api,
+        sessions_api,
+        tokens_api,
+    )
     from lading.cluster import api as cluster_api  # noqa: PLC0415
     from lading.events import api as events_api  # noqa: PLC0415
     from lading.jobs import api as jobs_api  # noqa: PLC0415
@@ -321,6 +333,7 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
         keys_api.router(access, keys, bundles),
         organizations_api.router(parts.users, organizations, access),
         grants_api.router(granting, robots, parts.users, access),
+        sessions_api.router(parts.sessions.settings, parts.users, __version__),
         access_api.router(repositories, granting, access),
         search_api.router(repositories, parts.users),
         ldap_api.router(parts.directory.settings, Schedules(parts.database, parts.clock), access, parts.clock),
@@ -346,6 +359,13 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
         directory = DirectorySignIn(database, clock, directory_settings, remember=settings.passwords.remember_directory)
         sign_in = SignIn(database, passwords, Throttle(), clock, directory)
         certificate_sign_in = CertificateSignIn(database.points, clock, lambda: certificate_rules(live, settings))
+        sessions = Sessions(
+            database,
+            clock,
+            SessionSettings(database, clock),
+            directory.check_still_there,
+            lambda: not live.current.session_cookies_only,
+        )
         blobs, staging = FilesystemBlobs(folder.blobs, folder.quarantine), Staging(folder.uploads)
         live = make_live_settings(database, clock, settings)
         await live.refresh()
@@ -365,8 +385,9 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
             users=Users(database, passwords, clock, settings.passwords.minimum_length),
             access_tokens=AccessTokens(database, clock),
             authenticator=AccountAuthenticator(
-                database, sign_in, certificate_sign_in, signer, clock, service=boot.service
+                database, sign_in, certificate_sign_in, signer, clock, sessions=sessions, service=boot.service
             ),
+            sessions=sessions,
             blobs=blobs,
             staging=staging,
             points=RegistryPoints(database.points),
@@ -397,7 +418,9 @@ class Doors:
 
     registry: RegistryDoor
     token: TokenDoor
+    session: Door
     api: Door
+    explorer: ExplorerDoor
     open: OpenDoor
 
     def at(self, path: bytes) -> tuple[str, Door]:
@@ -406,8 +429,12 @@ class Doors:
             return "registry", self.registry
         if path == b"/auth/token":
             return "token", self.token
-        if path.startswith((b"/api/", b"/enzi/", b"/accounts/")) or path in {b"/accounts", b"/v1/search"}:
+        if path.removeprefix(b"/enzi/v0") in SESSION_PATHS:
+            return "session", self.session
+        if path.startswith((b"/api/", b"/enzi/", b"/accounts/", b"/id/")) or path in API_PATHS:
             return "api", self.api
+        if path == EXPLORER or path.startswith(EXPLORER + b"/"):
+            return "explorer", self.explorer
         return "open", self.open
 
 
@@ -432,7 +459,9 @@ def make_doors(parts: Parts) -> Doors:
             boot.hosts,
             lambda: parts.switches().anonymous_access,
         ),
+        session=make_session(parts),
         api=make_rest(parts),
+        explorer=ExplorerDoor(),
         open=OpenDoor(
             parts.health,
             parts.folder.tls / "ca.pem",
@@ -441,6 +470,16 @@ def make_doors(parts: Parts) -> Doors:
             [*LOOPBACK, *boot.settings.server.status_networks],
         ),
     )
+
+
+def make_session(parts: Parts) -> Door:
+    """The door of browsers' sessions."""
+    from lading.accounts.session_routes import SessionDoor  # noqa: PLC0415 — imports FastAPI, see `make_rest`
+
+    async def none() -> Sequence[Any]:
+        return ()
+
+    return SessionDoor(parts.sign_in, parts.sessions, none)
 
 
 def make_registry(parts: Parts) -> RegistryDoor:

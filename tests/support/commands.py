@@ -11,9 +11,9 @@ LADING = str(Path(sys.executable).with_name("lading"))
 _LONGEST_SECONDS = 120
 
 
-def lading(*words: str | Path, status: int = 0, **variables: str) -> str:
+def lading(*words: str | Path, status: int = 0, stdin: str = "", **variables: str) -> str:
     """What the command says, on both of its outputs, having ended with `status`."""
-    done = _run(words, variables)
+    done = _run(words, variables, stdin)
     said = done.stdout + done.stderr
     assert done.returncode == status, said
     assert "Traceback" not in said
@@ -35,11 +35,11 @@ def refused(*words: str | Path, status: int = 2, **variables: str) -> str:
     return said
 
 
-def _run(words: Any, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(words: Any, variables: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("LADING_")}
     return subprocess.run(
         [LADING, *map(str, words)],
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,

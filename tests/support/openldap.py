@@ -116,9 +116,12 @@ class OpenLdap:
         (self.folder / "key.pem").write_text(pair.key)
         for name in ("data", "configuration"):
             (self.folder / name).mkdir()
-        self._load("0", _CONFIGURATION.format(
-            folder=self.folder, suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD, reader=READER, limit=SIZE_LIMIT
-        ))
+        self._load(
+            "0",
+            _CONFIGURATION.format(
+                folder=self.folder, suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD, reader=READER, limit=SIZE_LIMIT
+            ),
+        )
         base = (
             f"dn: {SUFFIX}\nobjectClass: domain\ndc: lab\n\n"
             f"dn: {READER}\nobjectClass: person\ncn: reader\nsn: reader\nuserPassword: {READER_PASSWORD}\n\n"
@@ -180,7 +183,11 @@ class OpenLdap:
     def editing(self) -> Iterator[Connection]:
         """A connection that may change everything."""
         connection = Connection(
-            Server("127.0.0.1", port=self.port), user=ADMIN, password=ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True
+            Server("127.0.0.1", port=self.port),
+            user=ADMIN,
+            password=ADMIN_PASSWORD,
+            auto_bind=True,
+            raise_exceptions=True,
         )
         try:
             yield connection
@@ -189,14 +196,12 @@ class OpenLdap:
 
     def delete(self, entry: str) -> None:
         with self.editing() as connection:
-            connection.delete(entry)
+            connection.delete(entry)  # type: ignore[no-untyped-call]
 
     def replace(self, entry: str, attribute: str, values: list[str]) -> None:
         with self.editing() as connection:
-            connection.modify(entry, {attribute: [(MODIFY_REPLACE, values)]})
+            connection.modify(entry, {attribute: [(MODIFY_REPLACE, values)]})  # type: ignore[no-untyped-call]
 
     def add(self, entry: str, kind: str, **attributes: Any) -> None:
         with self.editing() as connection:
-            connection.add(entry, kind, attributes)
-
-
+            connection.add(entry, kind, attributes)  # type: ignore[no-untyped-call]

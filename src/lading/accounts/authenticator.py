@@ -9,14 +9,16 @@ from cachetools import LRUCache
 from lading.access import ANONYMOUS, Permission, Principal, System, decide
 from lading.accounts import store
 from lading.accounts.certificate_sign_in import CertificateSignIn
-from lading.accounts.errors import WrongCredentialsError
+from lading.accounts.errors import SessionOverError, WrongCredentialsError
 from lading.accounts.scopes import ACTIONS
+from lading.accounts.sessions import Sessions
 from lading.accounts.sign_in import SignIn
+from lading.accounts.token_secrets import is_session_secret
 from lading.core.clock import Clock
 from lading.database import Database
 from lading.keys.token_signing import TokenInvalidError, TokenSigner
 from lading.web.exchange import ClientCertificate
-from lading.web.principal import RegistryToken
+from lading.web.principal import BrowserSession, RegistryToken
 
 _REMEMBERED = 10_000
 
@@ -49,6 +51,7 @@ class AccountAuthenticator:
         signer: TokenSigner,
         clock: Clock,
         *,
+        sessions: Sessions,
         service: str,
     ) -> None:
         self._database = database
@@ -56,6 +59,7 @@ class AccountAuthenticator:
         self._certificates = certificates
         self._signer = signer
         self._clock = clock
+        self._sessions = sessions
         self._service = service
         self._read: LRUCache[str, tuple[RegistryToken, datetime]] = LRUCache(_REMEMBERED)
 
@@ -63,8 +67,20 @@ class AccountAuthenticator:
         return (await self._sign_in.by_secret(name, secret, address=address)).principal
 
     async def sign_in_by_token(self, secret: str, *, address: str) -> Principal:
-        """The account whose access token it is. Errors: UnauthenticatedError, TooManyError."""
+        """The account whose access token, or whose session's secret, it is. Errors: UnauthenticatedError, TooManyError."""
+        if is_session_secret(secret):
+            use = await self._sessions.use(secret)
+            if use is None:
+                raise SessionOverError
+            return use.account.principal
         return (await self._sign_in.by_token(secret, address=address)).principal
+
+    async def sign_in_by_session(self, secret: str) -> BrowserSession | None:
+        use = await self._sessions.use(secret)
+        if use is None:
+            return None
+        renewed = self._sessions.cookies(secret, use.session) if use.is_extended else []
+        return BrowserSession(use.account.principal, use.proves_intent, renewed)
 
     async def sign_in_by_certificate(self, certificate: ClientCertificate) -> Principal | None:
         proof = await self._certificates.find(certificate)

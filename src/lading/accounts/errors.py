@@ -10,6 +10,13 @@ class WrongCredentialsError(UnauthenticatedError):
         super().__init__("incorrect username or password")
 
 
+class SessionOverError(UnauthenticatedError):
+    """There is no such session (any more)."""
+
+    def __init__(self) -> None:
+        super().__init__("the session is over: sign in again")
+
+
 class AccountUnknownError(UnknownError):
     """No such account."""
 

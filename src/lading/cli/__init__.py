@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # its own place is private
 
 from lading import __version__
 from lading.core.errors import LadingError, SettingsError
+from lading.core.names import NameInvalidError, TagInvalidError
 
 COMMANDS = {
     "serve": "serve:serve",
@@ -19,7 +20,14 @@ COMMANDS = {
     "restore": "backup:restore",
     "login": "login:login",
     "logout": "login:logout",
+    "account": "account:app",
     "user": "user:app",
+    "org": "org:app",
+    "team": "team:app",
+    "grant": "grant:app",
+    "role": "role:app",
+    "robot": "robot:app",
+    "token": "access_token:app",
     "repo": "repo:app",
     "tag": "tag:app",
     "events": "events:app",
@@ -53,6 +61,12 @@ class _Commands(TyperGroup):
             group.command(cmd_name)(found)
         return typer.main.get_group(group).commands[cmd_name]
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        # By their names: what a command is for stands in its file, and to import all of them takes longer than one waits.
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+
 
 app = typer.Typer(
     name="lading",
@@ -60,7 +74,6 @@ app = typer.Typer(
     help="A trusted registry for container images.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    add_completion=False,
 )
 
 
@@ -79,7 +92,7 @@ def main() -> None:
     """Runs the command line. Exit status: 2 when settings or words are wrong, 1 for other trouble."""
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, NameInvalidError, TagInvalidError) as error:
         typer.echo(f"lading: {error.message}", err=True)
         sys.exit(2)
     except LadingError as error:

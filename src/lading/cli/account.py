@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lading.cli.enzi import ACCOUNTS, NOT_ALLOWED, account_path, list_all
+from lading.cli.enzi import ACCOUNTS, account_path, list_all, unless_refused
 from lading.cli.options import on_target
 from lading.cli.output import Columns, Json, console, print_facts, print_list, shown
 from lading.cli.remote import Api, RemoteError, Target, run_api
@@ -16,10 +16,19 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 WithRepositories = Annotated[bool, typer.Option("--with-repositories", help="With all repositories that it owns.")]
 Filter = Literal["all", "users", "orgs", "admins", "non-admins", "active-users", "inactive-users"]
 
+
+def _kind(account: dict[str, Any]) -> str:
+    if account["isOrg"]:
+        return "organization"
+    if account["name"].startswith("robot$"):
+        return "robot"
+    return "administrator" if account["isAdmin"] else "user"
+
+
 _COLUMNS: Columns = {
     "name": lambda item: item["name"],
     "full name": lambda item: item["fullName"],
-    "what": lambda item: _kind(item),
+    "what": _kind,
     "active": lambda item: "yes" if item.get("isActive", True) else "no",
     "from": lambda item: "directory" if item.get("isImported") else "",
 }
@@ -49,12 +58,8 @@ def show(target: Target, name: Name, as_json: Json = False) -> None:
         account: dict[str, Any] = await api.ask("GET", path)
         if account["isOrg"]:
             return account
-        try:
-            return {**account, "memberOrgs": await list_all(api, f"{path}/organizations", "memberOrgs")}
-        except RemoteError as error:
-            if error.code != NOT_ALLOWED:  # others than the user and administrators are not told
-                raise
-            return account
+        belongs = await unless_refused(list_all(api, f"{path}/organizations", "memberOrgs"))
+        return account if belongs is None else {**account, "memberOrgs": belongs}
 
     account = run_api(target, work)
     facts = {heading: show(account) for heading, show in _COLUMNS.items()}
@@ -92,11 +97,3 @@ def delete_account(target: Target, name: str, *, with_repositories: bool, yes: b
     console.print(shown(f"deleted {name}"))
     if with_repositories:
         console.print("the space comes back with garbage collection (lading gc --dry-run tells)")
-
-
-def _kind(account: dict[str, Any]) -> str:
-    if account["isOrg"]:
-        return "organization"
-    if account["name"].startswith("robot$"):
-        return "robot"
-    return "administrator" if account["isAdmin"] else "user"

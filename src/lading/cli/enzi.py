@@ -1,19 +1,18 @@
 """The accounts API as commands ask it: paths, made of names that were parsed and of nothing else, and lists."""
 
 import re
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from lading.cli.remote import Api
+from lading.cli.remote import Api, RemoteError
 from lading.core.errors import SettingsError
 from lading.core.names import check_account_name
 
 ACCOUNTS = "/enzi/v0/accounts"
-NOT_ALLOWED = "NOT_AUTHORIZED"
-"""The code by which the API refuses what the caller sees and may not do."""
-
 _PAGE = 1000
+_Answer = TypeVar("_Answer")
 _TEAM_LIMIT = 100
 _ROBOT = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?", re.ASCII)
 
@@ -93,3 +92,13 @@ async def list_all(api: Api, path: str, key: str, **query: str) -> list[Any]:
         start = page["nextPageStart"]
         if not start:
             return found
+
+
+async def unless_refused(asked: Awaitable[_Answer]) -> _Answer | None:
+    """What the API answers; None when it tells that to others, and not to the caller. Errors: RemoteError for other trouble."""
+    try:
+        return await asked
+    except RemoteError as error:
+        if error.code != "NOT_AUTHORIZED":
+            raise
+        return None

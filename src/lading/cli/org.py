@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from lading.cli.account import WithRepositories, Yes, delete_account
-from lading.cli.enzi import ACCOUNTS, NOT_ALLOWED, account_path, list_all, member_path
+from lading.cli.enzi import ACCOUNTS, account_path, list_all, member_path, unless_refused
 from lading.cli.options import on_target
 from lading.cli.output import Columns, Json, print_facts, print_list, tell
-from lading.cli.remote import Api, RemoteError, Target, run_api
+from lading.cli.remote import Api, Target, run_api
+from lading.core.errors import SettingsError
 from lading.core.names import check_account_name
 
 app = typer.Typer(help="Organizations, and who belongs to them.", no_args_is_help=True)
@@ -51,11 +52,11 @@ def list_organizations(target: Target, as_json: Json = False) -> None:
     """List all organizations for administrators, for others those that they belong to."""
 
     async def work(api: Api) -> list[Any]:
-        try:
-            return await list_all(api, ACCOUNTS, "accounts", filter="orgs")
-        except RemoteError as error:
-            if error.code != NOT_ALLOWED or not api.username:
-                raise
+        found = await unless_refused(list_all(api, ACCOUNTS, "accounts", filter="orgs"))
+        if found is not None:
+            return found
+        if not api.username:
+            raise SettingsError("whose? Only `lading login` and --username tell which user it is: use one of them")
         belongs = await list_all(api, f"{account_path(api.username)}/organizations", "memberOrgs")
         return [item["org"] for item in belongs]
 
@@ -97,7 +98,8 @@ def add_member(
     name: Organization,
     user: User,
     owner: Annotated[
-        bool | None, typer.Option("--owner/--no-owner", help="Owns it: may do everything in it. Said of a member, changes it.")
+        bool | None,
+        typer.Option("--owner/--no-owner", help="Owns it: may do everything in it. Said of a member, changes it."),
     ] = None,
     as_json: Json = False,
 ) -> None:

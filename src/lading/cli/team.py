@@ -6,7 +6,7 @@ from urllib.parse import quote
 import typer
 
 from lading.cli.account import Yes
-from lading.cli.enzi import ACCOUNTS, NOT_ALLOWED, TeamName, account_path, check_team_name, list_all, member_path
+from lading.cli.enzi import ACCOUNTS, TeamName, account_path, check_team_name, list_all, member_path, unless_refused
 from lading.cli.options import on_target
 from lading.cli.org import MEMBERS, Organization, User
 from lading.cli.output import Columns, Json, print_facts, print_list, tell
@@ -71,17 +71,15 @@ def show(target: Target, team: Team, as_json: Json = False) -> None:
 
 async def _granted(api: Api, team: TeamName) -> list[dict[str, str]]:
     """What the team was granted, as far as the caller is told."""
-    found: list[dict[str, str]] = []
-    try:
-        # Those on all namespaces last: only administrators are told of them.
-        for namespace in (team.organization, "*"):
-            grants = (await api.ask("GET", "/api/v0/grants", namespace=namespace))["grants"]
-            found += [item for item in grants if (item["subjectKind"], item["subject"]) == ("team", str(team))]
-    except RemoteError as error:
-        if error.code != NOT_ALLOWED:
-            raise
-        return found or await _granted_levels(api, team)
-    return found
+
+    async def on(namespace: str) -> list[dict[str, str]]:
+        grants = (await api.ask("GET", "/api/v0/grants", namespace=namespace))["grants"]
+        return [item for item in grants if (item["subjectKind"], item["subject"]) == ("team", str(team))]
+
+    found = await unless_refused(on(team.organization))
+    if found is None:
+        return await _granted_levels(api, team)
+    return [*found, *(await unless_refused(on("*")) or [])]  # those on all are told to administrators
 
 
 async def _granted_levels(api: Api, team: TeamName) -> list[dict[str, str]]:
@@ -117,7 +115,8 @@ def add_member(
     team: Team,
     user: User,
     admin: Annotated[
-        bool | None, typer.Option("--admin/--no-admin", help="May change the team and who is in it. Said of a member, changes it.")
+        bool | None,
+        typer.Option("--admin/--no-admin", help="May change the team and who is in it. Said of a member, changes it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -130,15 +129,13 @@ def add_member(
 
 @app.command()
 @on_target
-def remove_member(target: Target, team: Team, user: User, yes: Yes = False) -> None:
+def remove_member(target: Target, team: Team, user: User) -> None:
     """Remove a user from a team; he stays in the organization."""
     parsed = TeamName.parse(team)
     path = member_path(parsed.path, user)
-    if not yes:
-        typer.confirm(f"Remove {user} from {team}?", abort=True)
     run_api(target, lambda api: api.ask("DELETE", path))
-    then = f"lading org remove-member {parsed.organization} {user}"
-    tell(None, f"{user} is not in {team}", then=f"{then}   (if he leaves the organization, too)", as_json=False)
+    then = f"lading org remove-member {parsed.organization} {user}, if the organization, too, is to be left"
+    tell(None, f"{user} is not in {team}", then=then, as_json=False)
 
 
 @app.command()

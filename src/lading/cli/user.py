@@ -1,21 +1,25 @@
 """`lading user`: making, listing and changing users."""
 
-import json
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
+from lading.cli.enzi import ACCOUNTS, account_path, list_all
 from lading.cli.login import PasswordStdin, read_password
-from lading.cli.output import Json, console
+from lading.cli.output import Columns, Json, print_list, tell
 from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, run_api
+from lading.core.names import check_account_name
 
 app = typer.Typer(help="Users of the registry.", no_args_is_help=True)
 
-_ACCOUNTS = "/enzi/v0/accounts"
-_PAGE = 1000
 Name = Annotated[str, typer.Argument(help="The user's name.")]
+
+_COLUMNS: Columns = {
+    "name": lambda item: item["name"],
+    "full name": lambda item: item["fullName"],
+    "administrator": lambda item: "yes" if item["isAdmin"] else "",
+    "active": lambda item: "yes" if item["isActive"] else "no",
+}
 
 
 @app.command()
@@ -31,10 +35,11 @@ def create(
     data: LocalData = None,
 ) -> None:
     """Make a user, who owns the namespace of that name."""
+    check_account_name(name)
     password = read_password(stdin=password_stdin, confirm=True, prompt=f"Password of {name}")
     form = {"name": name, "fullName": full_name, "isAdmin": admin, "password": password}
-    made = run_api(Target(url, ca, username, data), lambda api: api.ask("POST", _ACCOUNTS, form))
-    _tell(made, f"made the user [bold]{name}[/bold]", as_json=as_json)
+    made = run_api(Target(url, ca, username, data), lambda api: api.ask("POST", ACCOUNTS, form))
+    tell(made, f"made the user {name}", then=f"lading org add-member ORG {name}", as_json=as_json)
 
 
 @app.command("list")
@@ -42,26 +47,8 @@ def list_users(
     as_json: Json = False, url: Url = None, ca: Authority = None, username: Username = None, data: LocalData = None
 ) -> None:
     """List the users."""
-
-    async def work(api: Api) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        start = ""
-        while True:
-            page = await api.ask("GET", _ACCOUNTS, filter="users", limit=_PAGE, start=start)
-            found += page["accounts"]
-            start = page["nextPageStart"]
-            if not start:
-                return found
-
-    found = run_api(Target(url, ca, username, data), work)
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    table = Table("name", "full name", "administrator", "active", box=box.SIMPLE)
-    for item in found:
-        words = ("yes" if item["isAdmin"] else "", "yes" if item["isActive"] else "no")
-        table.add_row(item["name"], item["fullName"], *words)
-    console.print(table)
+    found = run_api(Target(url, ca, username, data), lambda api: list_all(api, ACCOUNTS, "accounts", filter="users"))
+    print_list(found, _COLUMNS, as_json=as_json)
 
 
 @app.command()
@@ -75,14 +62,15 @@ def set_password(
     data: LocalData = None,
 ) -> None:
     """Set a user's password. All that was signed in by the old one is signed out."""
+    path = f"{account_path(name)}/changePassword"
 
     async def work(api: Api) -> Any:
         form = {"newPassword": read_password(stdin=password_stdin, confirm=True, prompt=f"New password of {name}")}
         if api.username == name:
             form["oldPassword"] = read_password(stdin=password_stdin, prompt="Your password until now")
-        return await api.ask("POST", f"{_ACCOUNTS}/{name}/changePassword", form)
+        return await api.ask("POST", path, form)
 
-    _tell(run_api(Target(url, ca, username, data), work), f"[bold]{name}[/bold] has a new password", as_json=as_json)
+    tell(run_api(Target(url, ca, username, data), work), f"{name} has a new password", as_json=as_json)
 
 
 @app.command()
@@ -112,13 +100,6 @@ def enable(
 
 
 def _set_active(target: Target, name: str, *, is_active: bool, as_json: bool) -> None:
-    changed = run_api(target, lambda api: api.ask("PATCH", f"{_ACCOUNTS}/{name}", {"isActive": is_active}))
-    word = "can sign in again" if is_active else "is shut out"
-    _tell(changed, f"[bold]{name}[/bold] {word}", as_json=as_json)
-
-
-def _tell(document: Any, sentence: str, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(document))
-    else:
-        console.print(sentence)
+    path = account_path(name)
+    changed = run_api(target, lambda api: api.ask("PATCH", path, {"isActive": is_active}))
+    tell(changed, f"{name} {'can sign in again' if is_active else 'is shut out'}", as_json=as_json)

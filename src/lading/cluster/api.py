@@ -20,7 +20,6 @@ from lading.web.api import SignedIn
 _FIXED: Mapping[str, object] = {
     "anonymizeAnalytics": False,
     "disableBackupWarning": False,
-    "disablePersistentCookies": False,
     "disableUpgrades": False,
     "reportAnalytics": False,
     "scanningDeadline": 0,

@@ -61,6 +61,7 @@ class SiteSettings:
     event_history_keep: int = 0
     event_history_age: timedelta = timedelta(0)
     client_certificates: bool = True  # of use with nginx only
+    session_cookies_only: bool = False  # cookies of sessions end with the browser
     client_authorities: str = ""  # accepted beside our own for client certificates, PEM
 
 
@@ -80,6 +81,7 @@ KEYS: Mapping[str, str] = {
     "repoEventHistoryMaxAge": "event_history_age",
     "clientCertAuthEnabled": "client_certificates",
     "webTLSClientCA": "client_authorities",
+    "disablePersistentCookies": "session_cookies_only",
 }
 """Names of the API (DTR's, but for those of deletes, anonymous access and pull events), and the fields."""
 

@@ -79,7 +79,7 @@ class Feed:
             clauses.append(events.c.type != EventType.GET.value)
         if not self.is_administrator(who):
             clauses += [events.c.published_at >= seen.since, events.c.outcome != Outcome.REFUSED.value]
-            pass
+            clauses += [] if seen.is_administrator else _usual()
         return await self._page(clauses, None, paging)
 
     async def _page(

@@ -7,6 +7,7 @@ first, by `ApiDoor`. Names with slashes are one path segment with `%2F`: paths a
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 from urllib.parse import unquote
 
@@ -23,8 +24,10 @@ from starlette.exceptions import HTTPException
 from lading.access import ANONYMOUS, Principal
 from lading.core.errors import DeniedError, InvalidError, LadingError, UnauthenticatedError
 from lading.web import description
+from lading.web.cookies import CSRF_HEADER, SESSION_COOKIE, find_cookie
 from lading.web.errors import INTERNAL, error_answer, refusal
 from lading.web.exchange import Answer, ClientCertificate, Headers, Request
+from lading.web.principal import BrowserSession
 
 log = structlog.get_logger()
 
@@ -48,7 +51,11 @@ class Credentials(Protocol):
         ...
 
     async def sign_in_by_token(self, secret: str, *, address: str) -> Principal:
-        """The account whose access token it is. Errors: UnauthenticatedError, TooManyError."""
+        """The account whose access token, or whose session's secret, it is. Errors: UnauthenticatedError, TooManyError."""
+        ...
+
+    async def sign_in_by_session(self, secret: str) -> BrowserSession | None:
+        """Whom the session's cookie proves; None when the session is over."""
         ...
 
     async def sign_in_by_certificate(self, certificate: ClientCertificate) -> Principal | None:
@@ -108,9 +115,10 @@ class ApiDoor:
         path = _routed_path(request.path)
         if b"%00" in request.query_string:
             raise InvalidError(_NUL)
-        principal = await self._principal(request)
+        asking = await self._asking(request)
+        principal = asking.principal
         if request.method in {"GET", "HEAD", "OPTIONS"}:
-            return await _asked(self._app, request, path, principal, b"")
+            return await _asked(self._app, request, path, asking, b"")
         if principal.is_anonymous:
             raise UnauthenticatedError("sign in first, with a password or an access token")
         body = await request.body(BODY_LIMIT)
@@ -120,30 +128,43 @@ class ApiDoor:
             return error_answer(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json", request.request_id)
         if b"\\u0000" in body:
             raise InvalidError(_NUL)
-        answer = await _asked(self._app, request, path, principal, body)
+        answer = await _asked(self._app, request, path, asking, body)
         if answer.status == _FORBIDDEN and self._refused is not None:
             self._refused(principal, request.method, path)
         return answer
 
-    async def _principal(self, request: Request) -> Principal:
+    async def _asking(self, request: Request) -> "_Asking":
         header, address = request.header("authorization"), request.client
         refresh = request.value("refresh_token")  # Source: DTR reference 1.1, what some of its clients do
         if header is None:
-            if refresh is None:
-                return await self._by_certificate(request) or self._everyone
-            return await self._credentials.sign_in_by_token(refresh, address=address)
+            if refresh is not None:
+                return _Asking(await self._credentials.sign_in_by_token(refresh, address=address), "BearerToken")
+            return await self._by_session(request) or await self._by_certificate(request) or _Asking(self._everyone)
         kind, _, value = header.partition(" ")
         match kind.lower():
             case "basic":
                 name, secret = _basic(value)
                 agent = request.header("user-agent") or ""
-                return await self._credentials.sign_in(name, secret, address=address, user_agent=agent)
+                principal = await self._credentials.sign_in(name, secret, address=address, user_agent=agent)
+                return _Asking(principal, "BasicAuth")
             case "bearer":
-                return await self._credentials.sign_in_by_token(value.strip(), address=address)
+                principal = await self._credentials.sign_in_by_token(value.strip(), address=address)
+                return _Asking(principal, "BearerToken")
             case _:
                 raise UnauthenticatedError("sign in by Basic (password or access token) or Bearer (access token)")
 
-    async def _by_certificate(self, request: Request) -> Principal | None:
+    async def _by_session(self, request: Request) -> "_Asking | None":
+        """Who came with a session's cookie, and, to change something, with its CSRF token."""
+        secret = find_cookie(request, SESSION_COOKIE)
+        session = None if secret is None else await self._credentials.sign_in_by_session(secret)
+        if session is None:
+            return None
+        if request.method not in {"GET", "HEAD", "OPTIONS"} and not session.proves_intent(request.header(CSRF_HEADER)):
+            # The browser sends the cookie whoever wrote the page, so that alone proves no intent.
+            raise DeniedError("the header X-Csrf-Token must be what the cookie csrftoken holds")
+        return _Asking(session.principal, "SessionToken", session.renewed)
+
+    async def _by_certificate(self, request: Request) -> "_Asking | None":
         """Who came with a client certificate and no other credentials."""
         certificate = request.client_certificate
         if certificate is None:
@@ -152,7 +173,16 @@ class ApiDoor:
         if principal is not None and request.is_from_another_site:
             # The browser shows the certificate whoever wrote the page, so that alone proves no intent.
             raise DeniedError("the request was sent by another site's page: sign in with a password or an access token")
-        return principal
+        return None if principal is None else _Asking(principal, "TLSClientCertificate")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Who asks, and how he proves it, as DTR's /basic_info words it; `headers` go with the answer."""
+
+    principal: Principal
+    method: str = "Anonymous"
+    headers: Headers = field(default_factory=list)
 
 
 def send_growing(request: HttpRequest, growing: AsyncGenerator[bytes, None], media_type: str) -> Response:
@@ -161,7 +191,7 @@ def send_growing(request: HttpRequest, growing: AsyncGenerator[bytes, None], med
     return Response(media_type=media_type)
 
 
-async def _asked(app: FastAPI, request: Request, path: str, principal: Principal, body: bytes) -> Answer:
+async def _asked(app: FastAPI, request: Request, path: str, asking: _Asking, body: bytes) -> Answer:
     """What FastAPI answers; small, so collected whole."""
     answer = Answer(500)
     parts: list[bytes] = []
@@ -176,8 +206,9 @@ async def _asked(app: FastAPI, request: Request, path: str, principal: Principal
         elif message["type"] == "http.response.body":
             parts.append(bytes(message.get("body", b"")))
 
-    scope = _asgi_scope(request, path, principal)
+    scope = _asgi_scope(request, path, asking)
     await app(scope, receive, send)
+    answer.headers = [*answer.headers, *asking.headers]
     answer.growing = scope["state"].get("growing")
     if answer.growing is not None:
         answer.headers = [item for item in answer.headers if item[0] != "content-length"]
@@ -185,7 +216,7 @@ async def _asked(app: FastAPI, request: Request, path: str, principal: Principal
     return answer
 
 
-def _asgi_scope(request: Request, path: str, principal: Principal) -> dict[str, Any]:
+def _asgi_scope(request: Request, path: str, asking: _Asking) -> dict[str, Any]:
     passed_on = ("host", "content-type", "accept", "user-agent")
     return {
         "type": "http",
@@ -202,7 +233,12 @@ def _asgi_scope(request: Request, path: str, principal: Principal) -> dict[str, 
         ],
         "client": (request.client, 0),
         "server": None,
-        "state": {"principal": principal, "request_id": request.request_id, "method": request.method},
+        "state": {
+            "principal": asking.principal,
+            "authn_method": asking.method,
+            "request_id": request.request_id,
+            "method": request.method,
+        },
     }
 
 
@@ -229,7 +265,7 @@ def _routed_path(raw: bytes) -> str:
         segments.append(segment.replace("/", "%2F"))
     path = "/".join(segments)
     # As UCP had the same resources. Source: DTR reference 1.1.
-    return f"/enzi/v0{path}" if segments[1:2] == ["accounts"] else path
+    return f"/enzi/v0{path}" if segments[1:2] in (["accounts"], ["id"]) else path
 
 
 def make_api(

@@ -1,11 +1,11 @@
 """Who is asking: what the doors need to know of a credential, by a Protocol that the accounts room fills."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from lading.access import Principal
-from lading.web.exchange import ClientCertificate
+from lading.web.exchange import ClientCertificate, Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,17 @@ class RegistryToken:
     access: Mapping[str, frozenset[str]]
     catalog: bool  # registry:catalog:* was granted
     access_token_id: str | None = None  # the access token that it was fetched with, if one: it must still be good
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """Who a session's cookie proves. `proves_intent` takes the CSRF token that came with a request; `renewed` are headers for
+    the answer, when the session lives longer now.
+    """
+
+    principal: Principal
+    proves_intent: Callable[[str | None], bool]
+    renewed: Headers
 
 
 class Authenticator(Protocol):

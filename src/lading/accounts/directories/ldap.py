@@ -244,48 +244,49 @@ class LdapDirectory:
             ca_certs_data=domain.root_certificates or None,
             valid_names=[url.hostname],
         )
+        server = Server(
+            url.hostname,
+            port=url.port or (636 if url.scheme == "ldaps" else 389),
+            use_ssl=url.scheme == "ldaps",
+            tls=tls,
+            get_info=NONE,
+            connect_timeout=_CONNECT_SECONDS,
+        )
+        connection = Connection(
+            server,
+            user=reader or None,
+            password=password or None,
+            authentication=SIMPLE if reader else ANONYMOUS,
+            client_strategy=SYNC,
+            auto_referrals=False,
+            receive_timeout=_ANSWER_SECONDS,
+            return_empty_attributes=False,
+            raise_exceptions=True,
+            read_only=True,
+        )
         try:
-            server = Server(
-                url.hostname,
-                port=url.port or (636 if url.scheme == "ldaps" else 389),
-                use_ssl=url.scheme == "ldaps",
-                tls=tls,
-                get_info=NONE,
-                connect_timeout=_CONNECT_SECONDS,
-            )
-            connection = Connection(
-                server,
-                user=reader or None,
-                password=password or None,
-                authentication=SIMPLE if reader else ANONYMOUS,
-                client_strategy=SYNC,
-                auto_referrals=False,
-                receive_timeout=_ANSWER_SECONDS,
-                return_empty_attributes=False,
-                raise_exceptions=True,
-                read_only=True,
-            )
-            connection.open()
-            if domain.start_tls and url.scheme == "ldap":
-                connection.start_tls()
-            connection.bind()
-        except LDAPOperationResult:
-            raise
-        except (LDAPException, OSError) as error:
-            raise DirectoryUnavailableError(f"{domain.url}: {_words(error)}") from error
-        try:
+            try:
+                connection.open()
+                if domain.start_tls and url.scheme == "ldap":
+                    connection.start_tls()
+                connection.bind()
+            except LDAPOperationResult:
+                raise
+            except (LDAPException, OSError) as error:
+                raise DirectoryUnavailableError(f"{domain.url}: {_words(error)}") from error
             yield connection
         finally:
-            with _ignored():
-                connection.unbind()
+            _close(connection)
 
 
-@contextmanager
-def _ignored() -> Iterator[None]:
+def _close(connection: Connection) -> None:
     try:
-        yield
+        connection.unbind()
     except (LDAPException, OSError):
-        return
+        pass  # it is broken already
+    finally:
+        if connection.socket is not None:  # ldap3 leaves that of a connection that failed
+            connection.socket.close()
 
 
 def _words(error: Exception) -> str:
@@ -317,6 +318,7 @@ def _search(
     scope: Literal["BASE"] | None = None,
 ) -> Iterator[Entry]:
     """The entries found, as they come. Errors: LDAPException; DirectoryInvalidError for more than are sensible."""
+    base = plain_dn(base)
     within: _Scope = scope or ("SUBTREE" if subtree else "LEVEL")
     # "1.1" asks for no attribute. Source: RFC 4511, 4.5.1.8
     asked = list(attributes) or ["1.1"]
@@ -391,10 +393,15 @@ def is_active(entry: Entry, now: datetime) -> bool:
     return int(expires) / 10_000_000 - _FILETIME_EPOCH > now.astimezone(UTC).timestamp()
 
 
-def normal_dn(dn: str) -> str:
-    """One spelling of a DN: lower case, no spaces around its parts. What is no DN stays as it is, in lower case."""
+def plain_dn(dn: str) -> str:
+    """The DN without spaces around its parts. What is no DN stays as it is."""
     try:
         parts = parse_dn(dn, strip=True)
     except LDAPException:
-        return dn.strip().lower()
-    return "".join(f"{key.strip()}={value.strip()}{separator.strip()}" for key, value, separator in parts).lower()
+        return dn.strip()
+    return "".join(f"{key.strip()}={value.strip()}{separator.strip()}" for key, value, separator in parts)
+
+
+def normal_dn(dn: str) -> str:
+    """One spelling of a DN: plain, and in lower case."""
+    return plain_dn(dn).lower()

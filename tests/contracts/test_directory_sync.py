@@ -1,0 +1,314 @@
+"""Accounts from a real OpenLDAP: sign-in, sync, teams, owners and administrators, over both databases and the real doors."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from lading.app import handlers
+from lading.core.errors import LadingError
+from support.apps import PASSWORD as LOCAL_PASSWORD
+from support.apps import SERVICE, Doors
+from support.openldap import (
+    GROUPS,
+    PASSWORD,
+    PEOPLE,
+    READER,
+    READER_PASSWORD,
+    OpenLdap,
+    dn,
+    group,
+    needs_openldap,
+    person,
+)
+
+pytestmark = needs_openldap
+ENZI = "/enzi/v0/accounts"
+LDAP = "/enzi/v0/config/auth/ldap"
+BUILDERS, OWNERS, ADMINS = (f"cn={name},{GROUPS}" for name in ("builders", "owners", "admins"))
+
+
+on_one_database = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+"""For what asks the database nothing new."""
+
+
+class Log:
+    """What a job tells, in place of its context."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    async def log(self, *lines: str) -> None:
+        self.lines += lines
+
+    async def progress(self, done: int, total: int) -> None: ...
+
+    def check(self) -> None: ...
+
+    def about(self, word: str) -> str:
+        return "\n".join(line for line in self.lines if word in line)
+
+
+class Joined:
+    """The doors, and a directory that their accounts come from."""
+
+    def __init__(self, doors: Doors, server: OpenLdap) -> None:
+        self.doors, self.server = doors, server
+
+    async def done(self, method: str, path: str, **more: Any) -> Any:
+        async with self.doors.client("admin") as client:
+            answer = await client.request(method, path, **more)
+        assert answer.status_code in {200, 201, 202, 204}, answer.text
+        return answer.json() if answer.content else None
+
+    async def use(self, **more: Any) -> None:
+        search = {"baseDN": PEOPLE, "usernameAttr": "uid", "fullNameAttr": "cn"}
+        document = {"serverURL": self.server.url, "readerDN": READER, "readerPassword": READER_PASSWORD}
+        await self.done("PUT", LDAP, json={**document, "userSearchConfigs": [search], **more})
+        await self.done("PUT", "/enzi/v0/config/auth", json={"backend": "ldap"})
+
+    async def sync(self) -> Log:
+        log = Log()
+        await handlers(self.doors.parts)["ldap-sync"](None, log)  # type: ignore[arg-type]  # it reads neither
+        return log
+
+    async def status(self, name: str, password: str = PASSWORD) -> int:
+        """Of signing in."""
+        async with self.doors.client(name, password) as client:
+            return (await client.get("/auth/token", params={"service": SERVICE})).status_code
+
+    async def members(self, path: str) -> list[str]:
+        return [item["member"]["name"] for item in (await self.done("GET", f"{ENZI}/{path}/members"))["members"]]
+
+
+@pytest.fixture
+def server() -> Iterator[OpenLdap]:
+    running = OpenLdap(
+        [
+            *(person(f"user{number}", number) for number in range(5)),
+            person("alice", 100),  # a local account has that name
+            group("builders", [dn("user1"), dn("user2")]),
+            group("owners", [dn("user0")]),
+            group("admins", [dn("user3")]),
+        ]
+    )
+    yield running
+    running.close()
+
+
+@pytest_asyncio.fixture
+async def joined(doors: Doors, server: OpenLdap) -> AsyncIterator[Joined]:
+    joined = Joined(doors, server)
+    await joined.done("POST", ENZI, json={"name": "acme", "isOrg": True})
+    await joined.done("POST", f"{ENZI}/acme/teams", json={"name": "builders"})
+    yield joined
+    doors.parts.directory.settings._read_at = float("-inf")
+
+
+@on_one_database
+async def test_a_user_signs_in_and_has_an_account_from_then_on(joined: Joined) -> None:
+    assert await joined.status("user1") == 401  # LDAP is not used yet
+    await joined.use()
+    assert await joined.status("user1", "wrong") == 401
+    assert await joined.status("user1", "") == 401
+    assert await joined.status("user1") == 200
+    account = await joined.done("GET", f"{ENZI}/user1")
+    assert (account["fullName"], account["isImported"], account["isAdmin"]) == ("Full Name 1", True, False)
+    async with joined.doors.client("user1", PASSWORD) as client:
+        assert (await client.post("/api/v0/repositories/user1", json={"name": "own"})).status_code == 201
+        change = {"oldPassword": PASSWORD, "newPassword": "another password"}
+        assert (await client.post(f"{ENZI}/user1/changePassword", json=change)).status_code == 400
+
+
+async def test_a_local_account_is_never_taken_over(joined: Joined) -> None:
+    await joined.use()
+    assert await joined.status("alice") == 401
+    assert await joined.status("alice", LOCAL_PASSWORD) == 200
+    log = await joined.sync()
+    assert "made here" in log.about("alice:")
+    assert (await joined.done("GET", f"{ENZI}/alice"))["isImported"] is False
+
+
+@on_one_database
+async def test_a_directory_that_is_away_lets_nobody_in_and_says_so(joined: Joined) -> None:
+    await joined.use()
+    assert await joined.status("user1") == 200
+    async with joined.doors.client("user1", PASSWORD) as client:
+        token = (await client.post("/api/v0/api_tokens", json={})).json()["token"]
+    joined.server.stop()
+    joined.doors.parts.directory._right.clear()
+    joined.doors.parts.directory._there.clear()
+    assert await joined.status("user1") == 503
+    assert await joined.status("user4") == 503
+    assert await joined.status("user1", token) == 503
+    assert await joined.status("alice", LOCAL_PASSWORD) == 200
+    assert await joined.status("admin", LOCAL_PASSWORD) == 200
+    joined.server.start()
+    assert await joined.status("user1") == 200
+
+
+@on_one_database
+async def test_whom_the_directory_lost_is_out_at_the_next_request(joined: Joined) -> None:
+    await joined.use()
+    assert await joined.status("user1") == 200
+    async with joined.doors.client("user1", PASSWORD) as client:
+        token = (await client.post("/api/v0/api_tokens", json={})).json()["token"]
+    assert await joined.status("user1", token) == 200
+    joined.server.delete(dn("user1"))
+    joined.doors.parts.directory._right.clear()
+    joined.doors.parts.directory._there.clear()
+    assert await joined.status("user1") == 401
+    assert await joined.status("user1", token) == 401
+
+
+@on_one_database
+async def test_registry_tokens_of_a_directorys_users_are_short(joined: Joined) -> None:
+    await joined.use()
+    async with joined.doors.client("user1", PASSWORD) as client:
+        answer = await client.get("/auth/token", params={"service": SERVICE})
+    assert answer.json()["expires_in"] <= 60
+
+
+async def test_a_sync_makes_changes_and_shuts_out(joined: Joined) -> None:
+    await joined.use(jitUserProvisioning=False)
+    assert await joined.status("user1") == 401  # not made yet, and not made by signing in
+    log = await joined.sync()
+    assert "5 made" in log.about("users found")
+    assert await joined.status("user1") == 200
+    assert "5 left alone" in (await joined.sync()).about("users found")
+    joined.server.delete(dn("user4"))
+    joined.server.replace(dn("user2"), "cn", ["Another Name"])
+    log = await joined.sync()
+    assert "shut out" in log.about("user4:")
+    assert (await joined.done("GET", f"{ENZI}/user2"))["fullName"] == "Another Name"
+    assert (await joined.done("GET", f"{ENZI}/user4"))["isActive"] is False
+    joined.server.add(dn("user4"), "inetOrgPerson", uid="user4", cn="Back", sn="x", userPassword=PASSWORD)
+    assert "let in again" in (await joined.sync()).about("user4:")
+    assert await joined.status("user4") == 200
+    await joined.done("PATCH", f"{ENZI}/user4", json={"isActive": False})
+    assert "an administrator shut it out" in (await joined.sync()).about("user4:")
+    assert (await joined.done("GET", f"{ENZI}/user4"))["isActive"] is False
+
+
+async def test_teams_owners_and_administrators_follow_the_directory(joined: Joined) -> None:
+    await joined.use(
+        jitUserProvisioning=False, adminSyncOpts={"enableSync": True, "groupDN": ADMINS, "groupMemberAttr": "member"}
+    )
+    await joined.done("PUT", f"{ENZI}/acme/teams/builders/members/bob", json={})  # a local user
+    sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
+    put = await joined.done("PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json=sync)
+    assert put["groupDN"] == BUILDERS
+    await joined.done("PUT", f"{ENZI}/acme/adminMemberSyncConfig", json={**sync, "groupDN": OWNERS})
+    log = await joined.sync()
+    assert "2 members there, 2 here: 2 added" in log.about("acme/builders:")
+    assert await joined.members("acme/teams/builders") == ["bob", "user1", "user2"]
+    assert await joined.members("acme") == ["bob", "user0", "user1", "user2"]
+    owners = await joined.done("GET", f"{ENZI}/acme/members", params={"filter": "admins"})
+    assert [item["member"]["name"] for item in owners["members"]] == ["user0"]
+    assert (await joined.done("GET", f"{ENZI}/user3"))["isAdmin"] is True
+    async with joined.doors.client("admin") as admin:
+        answer = await admin.delete(f"{ENZI}/acme/teams/builders/members/user1")
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "MEMBER_IS_SYNCED")
+        assert (await admin.put(f"{ENZI}/acme/teams/builders/members/user4", json={})).status_code == 409
+        assert (await admin.delete(f"{ENZI}/acme/teams/builders/members/bob")).status_code == 204
+    joined.server.replace(BUILDERS, "member", [dn("user2"), dn("user4")])
+    joined.server.replace(ADMINS, "member", [dn("user2")])
+    await joined.sync()
+    assert await joined.members("acme/teams/builders") == ["user2", "user4"]
+    admins = await joined.done("GET", ENZI, params={"filter": "admins"})
+    assert [item["name"] for item in admins["accounts"]] == ["admin", "user2"]
+
+
+async def test_attack_20_whom_a_group_dropped_can_not_pull_any_more(joined: Joined) -> None:
+    """CVE-2025-23208: bearer tokens already out included."""
+    await joined.use(jitUserProvisioning=False)
+    sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
+    await joined.done("PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json=sync)
+    await joined.done("POST", "/api/v0/repositories/acme", json={"name": "app"})
+    path = "/api/v0/repositories/acme/app/teamAccess/builders"
+    await joined.done("PUT", path, json={"accessLevel": "read-write"})
+    await joined.sync()
+    scope = {"service": SERVICE, "scope": "repository:acme/app:pull"}
+    async with joined.doors.client("user1", PASSWORD) as client:
+        token = (await client.get("/auth/token", params=scope)).json()["token"]
+    holder = joined.doors.client(headers={"Authorization": f"Bearer {token}"})
+    assert (await holder.get("/v2/acme/app/tags/list")).status_code == 200
+    joined.server.replace(BUILDERS, "member", [dn("user2")])
+    await joined.sync()
+    assert (await holder.get("/v2/acme/app/tags/list")).status_code == 401
+
+
+async def test_a_failed_sync_changes_nothing(joined: Joined) -> None:
+    await joined.use(jitUserProvisioning=False)
+    await joined.sync()
+    joined.server.delete(dn("user1"))
+    joined.server.stop()
+    with pytest.raises(LadingError):
+        await joined.sync()
+    assert (await joined.done("GET", f"{ENZI}/user1"))["isActive"] is True
+    joined.server.start()
+    await joined.sync()
+    assert (await joined.done("GET", f"{ENZI}/user1"))["isActive"] is False
+
+
+@on_one_database
+async def test_a_team_that_stays_empty_is_told_why(joined: Joined) -> None:
+    await joined.use()  # accounts are made at the first sign-in only
+    sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
+    await joined.done("PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json=sync)
+    assert "have not signed in yet" in (await joined.sync()).about("acme/builders:")
+    await joined.done(
+        "PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json={**sync, "groupMemberAttr": "uniqueMember"}
+    )
+    assert "groupMemberAttr" in (await joined.sync()).about("acme/builders:")
+    nothing = {**sync, "groupDN": f"cn=nothing,{GROUPS}"}
+    await joined.done("PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json=nothing)
+    log = Log()
+    with pytest.raises(LadingError, match="acme/builders"):
+        await handlers(joined.doors.parts)["ldap-sync"](None, log)  # type: ignore[arg-type]
+    assert "no group" in log.about("acme/builders:")
+
+
+@on_one_database
+async def test_settings_hide_the_password_and_a_login_can_be_tried(joined: Joined) -> None:
+    await joined.use()
+    shown = await joined.done("GET", LDAP)
+    assert "readerPassword" not in shown
+    assert READER_PASSWORD not in str(shown)
+    tried = await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "user1", "password": PASSWORD})
+    assert (tried["dn"], tried["passwordIsRight"]) == (dn("user1"), True)
+    assert (await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "nobody"}))["found"] is False
+    # Put back as it was shown, the password stays; sent elsewhere it is not.
+    await joined.done("PUT", LDAP, json=shown)
+    assert (await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "user1"}))["found"] is True
+    elsewhere = {**shown, "serverURL": joined.server.ldaps_url, "tlsSkipVerify": True}
+    told = await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "user1", "settings": elsewhere})
+    assert told["found"] is False
+
+
+@on_one_database
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"serverURL": "http://localhost"},
+        {"serverURL": "ldap://"},
+        {"unknown": 1},
+        {"syncSchedule": "not a schedule"},
+        {"rootCerts": "not PEM"},
+        {"userSearchConfigs": [{"usernameAttr": ""}]},
+        {"additionalDomains": [{"domain": "dc=x"}]},
+        {"adminSyncOpts": {"enableSync": True}},
+    ],
+    ids=lambda document: next(iter(document)),
+)
+async def test_settings_that_can_not_be_are_refused(doors: Doors, document: dict[str, Any]) -> None:
+    async with doors.client("admin") as admin:
+        answer: httpx.Response = await admin.put(LDAP, json=document)
+        assert answer.status_code == 400, answer.text
+        assert (await admin.put("/enzi/v0/config/auth", json={"backend": "ldap"})).status_code == 400
+    async with doors.client("alice") as alice:
+        assert (await alice.put(LDAP, json={})).status_code == 403
+        assert (await alice.get(LDAP)).status_code == 403
+        assert (await alice.post(f"{LDAP}/tryLogin", json={"username": "x"})).status_code == 403
