@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AT_ONCE ?= 3# files of tests that run at once: they mostly wait for real servers
 
-.PHONY: help setup packages test-packages serve test check bench bench-accounts scale conformance demo migration lock clean
+.PHONY: help setup packages test-packages serve test check bench bench-accounts bench-ldap scale conformance demo migration lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -50,6 +50,10 @@ scale: setup ## Collect 100,000 dead blobs, claim one of 10,000 jobs, and print 
 bench-accounts: setup ## Ask who may what among 100,000 users and 1,000,000 grants, and print how long it takes
 	@dev/packages test
 	@$(BIN)/python dev/bench_accounts.py
+
+bench-ldap: setup ## Sync 50,000 users of an OpenLDAP and 2,000 of a Samba domain, and print how long it takes
+	@dev/packages test
+	@$(BIN)/python dev/bench_ldap.py
 
 demo: setup ## Start a throw-away registry, push and pull a real image, and tell what happened
 	@dev/packages demo
