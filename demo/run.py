@@ -16,7 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -25,6 +27,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from support import openldap
 from support.servers import Server
 
 console = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -56,17 +59,17 @@ def say(text: str) -> None:
     console.print(text)
 
 
-def run(*command: str, secret: str = "", **variables: str) -> str:
-    """Runs a client, showing what a person would have typed; its output. Ends the demo when it fails."""
+def run(*command: str, secret: str = "", refused: bool = False, **variables: str) -> str:
+    """Runs a client, showing what a person would have typed; its output. Ends the demo when it fails, or is not `refused`."""
     shown = [("…" if word == secret else word).replace(str(Path.home()), "~") for word in command]
     console.print("  [dim]$[/dim] " + " ".join(shown), style="cyan")
     began = time.perf_counter()
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
-    if ran.returncode:
+    if bool(ran.returncode) is not refused:
         console.print(ran.stderr.strip()[-800:], style="red")
         sys.exit(f"the demo can't go on: {command[0]} ended with {ran.returncode}")
-    console.print(f"    [dim]{time.perf_counter() - began:.1f} s[/dim]")
-    return ran.stdout
+    console.print(f"    [dim]{time.perf_counter() - began:.1f} s{', refused' if refused else ''}[/dim]")
+    return ran.stderr if refused else ran.stdout
 
 
 # --- an image --------------------------------------------------------------------------------------------------------
@@ -168,6 +171,98 @@ def chapter_who_may(stage: Stage) -> None:
     console.print(table)
 
 
+def chapter_organization(stage: Stage) -> None:
+    """An organization, two teams that an LDAP server fills, a push that one may and the other not, a pull without a login."""
+    if not Path("/usr/sbin/slapd").exists():
+        say("  left out: there is no LDAP server here (apt-get install slapd)")
+        return
+    people = (openldap.person("ada"), openldap.person("grace"))
+    teams = [openldap.group(name, [openldap.dn(who)]) for name, who in (("builders", "ada"), ("readers", "grace"))]
+    directory = openldap.OpenLdap([*people, *teams])
+    try:
+        tell_of_directory(stage, directory)
+        tell_of_teams(stage)
+        tell_of_bundle(stage)
+    finally:
+        directory.close()
+
+
+def ask(stage: Stage, method: str, path: str, form: object = None, name: str = "admin", secret: str = "") -> Any:
+    """What the REST API answers; shown in one line."""
+    console.print(f"  [dim]{name}:[/dim] {method} {path}", style="cyan")
+    with stage.server.client(name=name, secret=secret or stage.server.password) as client:
+        answer = client.request(method, path, json=form)
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
+        sys.exit(f"the demo can't go on: {answer.text}")
+    return answer
+
+
+def tell_of_directory(stage: Stage, directory: openldap.OpenLdap) -> None:
+    search = {"baseDN": openldap.PEOPLE, "usernameAttr": "uid", "fullNameAttr": "cn"}
+    reader = {"readerDN": openldap.READER, "readerPassword": openldap.READER_PASSWORD}
+    settings = {"serverURL": directory.url, **reader, "userSearchConfigs": [search], "jitUserProvisioning": False}
+    ask(stage, "PUT", "/enzi/v0/config/auth/ldap", settings)
+    ask(stage, "PUT", "/enzi/v0/config/auth", {"backend": "ldap"})
+    ask(stage, "POST", "/enzi/v0/accounts", {"name": "acme", "isOrg": True})
+    for team, level in (("builders", "read-write"), ("readers", "read-only")):
+        ask(stage, "POST", "/enzi/v0/accounts/acme/teams", {"name": team})
+        group = {"enableSync": True, "groupDN": f"cn={team},{openldap.GROUPS}", "groupMemberAttr": "member"}
+        ask(stage, "PUT", f"/enzi/v0/accounts/acme/teams/{team}/memberSyncConfig", group)
+        ask(stage, "PUT", f"/api/v0/repositoryNamespaces/acme/teamAccess/{team}", {"accessLevel": level})
+    ask(stage, "POST", "/api/v0/repositories/acme", {"name": "app"})
+    job = ask(stage, "POST", "/enzi/v0/jobs", {"action": "ldap-sync"}).json()
+    for _ in range(200):
+        if ask_quietly(stage, f"/api/v0/jobs/{job['id']}")["status"] in {"done", "errored"}:
+            break
+        time.sleep(0.2)
+    for line in ask_quietly(stage, f"/api/v0/jobs/{job['id']}/logs?limit=100"):
+        say(f"    [dim]{line['data']}[/dim]")
+
+
+def ask_quietly(stage: Stage, path: str) -> Any:
+    with stage.server.client() as client:
+        return client.get(path).json()
+
+
+def tell_of_teams(stage: Stage) -> None:
+    image, certificates = f"docker://{stage.server.host}/acme/app:1", str(stage.certificates)
+    for name, may in (("ada", True), ("grace", False)):
+        login = stage.folder / f"{name}.json"
+        files = ("--authfile", str(login), "--cert-dir", certificates)
+        run("skopeo", "login", *files, "-u", name, "-p", openldap.PASSWORD, stage.server.host, secret=openldap.PASSWORD)
+        to = ("--authfile", str(login), "--dest-cert-dir", certificates)
+        told = run("skopeo", "copy", *to, f"oci:{stage.layout}:1", image, refused=not may)
+        say(
+            f"  {name} pushes: she is in the builders."
+            if may
+            else f"  {name} does not: she only reads. {last_line(told)}"
+        )
+
+
+def last_line(text: str) -> str:
+    return f"[dim]{text.strip().splitlines()[-1][-200:]}[/dim]"
+
+
+def tell_of_bundle(stage: Stage) -> None:
+    if shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+        say("  A pull by a client certificate is left out: it needs nginx.")
+        return
+    bundle, certificates = stage.folder / "bundle", stage.folder / "graces"
+    answer = ask(stage, "GET", "/api/clientbundle", name="grace", secret=openldap.PASSWORD)
+    (stage.folder / "bundle.zip").write_bytes(answer.content)
+    shutil.unpack_archive(stage.folder / "bundle.zip", bundle)
+    certificates.mkdir()
+    for source, target in (("cert.pem", "client.cert"), ("key.pem", "client.key")):
+        shutil.copy(bundle / source, certificates / target)
+    shutil.copy(stage.server.authority, certificates / "ca.crt")
+    image = f"docker://{stage.server.host}/acme/app:1"
+    nobody = stage.folder / "nobody.json"
+    nobody.write_text("{}")
+    from_there = ("--authfile", str(nobody), "--src-cert-dir", str(certificates))
+    run("skopeo", "copy", *from_there, image, f"oci:{stage.folder / 'pulled'}:1")
+    say("  grace pulled by the certificate of her client bundle, without any login.")
+
+
 def chapter_space(stage: Stage) -> None:
     """What is kept, and that it is whole."""
     lading = str(Path(sys.executable).with_name("lading"))
@@ -178,6 +273,7 @@ def chapter_space(stage: Stage) -> None:
 CHAPTERS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("Push and pull", chapter_push_and_pull),
     ("Who may", chapter_who_may),
+    ("An organization", chapter_organization),
     ("What is kept", chapter_space),
 )
 

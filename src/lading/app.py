@@ -38,6 +38,9 @@ from lading.accounts.directory_settings import DirectorySettings
 from lading.accounts.directory_sign_in import SYNC, DirectorySignIn
 from lading.accounts.directory_sync import DirectorySync
 from lading.accounts.granting import Granting
+from lading.accounts.oidc_providers import OidcProviders
+from lading.accounts.oidc_routes import OidcDoor
+from lading.accounts.oidc_sign_in import OidcSignIn
 from lading.accounts.organizations import Organizations
 from lading.accounts.passwords import HashParameters, Passwords
 from lading.accounts.public_keys import PublicKeys
@@ -160,8 +163,11 @@ class Boot:
 
     def realm_of(self, origin: str) -> str:
         """The token service's URL for a request's origin; never at a host that is not ours."""
-        known = origin.partition("://")[2] in self.hosts
-        return f"{origin if known else self.url.rstrip('/')}/auth/token"
+        return f"{self.base_of(origin)}/auth/token"
+
+    def base_of(self, origin: str) -> str:
+        """The origin, or our own URL when its host is not ours."""
+        return origin if origin.partition("://")[2] in self.hosts else self.url.rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -183,6 +189,7 @@ class Parts:
     access_tokens: AccessTokens
     authenticator: AccountAuthenticator
     sessions: Sessions
+    oidc: OidcProviders
     blobs: FilesystemBlobs
     staging: Staging
     points: RegistryPoints
@@ -294,6 +301,7 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
         grants_api,
         keys_api,
         ldap_api,
+        oidc_api,
         organizations_api,
         sessions_api,
         tokens_api,
@@ -333,6 +341,7 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
         keys_api.router(access, keys, bundles),
         organizations_api.router(parts.users, organizations, access),
         grants_api.router(granting, robots, parts.users, access),
+        oidc_api.router(parts.oidc),
         sessions_api.router(parts.sessions.settings, parts.users, __version__),
         access_api.router(repositories, granting, access),
         search_api.router(repositories, parts.users),
@@ -357,7 +366,8 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
         passwords = make_passwords(settings)
         directory_settings = DirectorySettings(database, clock, secrets)
         directory = DirectorySignIn(database, clock, directory_settings, remember=settings.passwords.remember_directory)
-        sign_in = SignIn(database, passwords, Throttle(), clock, directory)
+        sign_in_log = SignInLog(database, clock)
+        sign_in = SignIn(database, passwords, Throttle(), clock, sign_in_log, directory)
         certificate_sign_in = CertificateSignIn(database.points, clock, lambda: certificate_rules(live, settings))
         sessions = Sessions(
             database,
@@ -388,6 +398,7 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
                 database, sign_in, certificate_sign_in, signer, clock, sessions=sessions, service=boot.service
             ),
             sessions=sessions,
+            oidc=OidcProviders(database, clock, secrets),
             blobs=blobs,
             staging=staging,
             points=RegistryPoints(database.points),
@@ -405,7 +416,7 @@ async def open_parts(boot: Boot) -> AsyncIterator[Parts]:
             health=health,
             live=live,
             replicas=Replicas(database, health, clock, boot.replica, lambda: live.current.read_only),
-            sign_in_log=SignInLog(database, clock),
+            sign_in_log=sign_in_log,
             refusals=RefusalLog(database, clock),
         )
     finally:
@@ -419,6 +430,7 @@ class Doors:
     registry: RegistryDoor
     token: TokenDoor
     session: Door
+    oidc: OidcDoor
     api: Door
     explorer: ExplorerDoor
     open: OpenDoor
@@ -431,6 +443,8 @@ class Doors:
             return "token", self.token
         if path.removeprefix(b"/enzi/v0") in SESSION_PATHS:
             return "session", self.session
+        if path.startswith(b"/oidc/"):
+            return "oidc", self.oidc
         if path.startswith((b"/api/", b"/enzi/", b"/accounts/", b"/id/")) or path in API_PATHS:
             return "api", self.api
         if path == EXPLORER or path.startswith(EXPLORER + b"/"):
@@ -460,6 +474,12 @@ def make_doors(parts: Parts) -> Doors:
             lambda: parts.switches().anonymous_access,
         ),
         session=make_session(parts),
+        oidc=OidcDoor(
+            OidcSignIn(parts.database, parts.clock, parts.secrets, parts.oidc),
+            parts.sessions,
+            parts.sign_in_log,
+            boot.base_of,
+        ),
         api=make_rest(parts),
         explorer=ExplorerDoor(),
         open=OpenDoor(
@@ -474,12 +494,12 @@ def make_doors(parts: Parts) -> Doors:
 
 def make_session(parts: Parts) -> Door:
     """The door of browsers' sessions."""
-    from lading.accounts.session_routes import SessionDoor  # noqa: PLC0415 — imports FastAPI, see `make_rest`
+    from lading.accounts.session_routes import Provider, SessionDoor  # noqa: PLC0415 — imports FastAPI, see `make_rest`
 
-    async def none() -> Sequence[Any]:
-        return ()
+    async def providers() -> Sequence[Provider]:
+        return [Provider(name, one.settings.title or name) for name, one in (await parts.oidc.list()).items()]
 
-    return SessionDoor(parts.sign_in, parts.sessions, none)
+    return SessionDoor(parts.sign_in, parts.sessions, providers)
 
 
 def make_registry(parts: Parts) -> RegistryDoor:
@@ -669,7 +689,7 @@ def handlers(parts: Parts) -> dict[str, Handler]:
         gone = await retention.trim(keep=keep, age=age, told=told, by=Actor.job(job.id))
         await context.log(f"dropped {gone} events")
 
-    sync = DirectorySync(parts.database, parts.clock, parts.directory.settings)
+    sync = DirectorySync(parts.database, parts.clock, parts.directory.settings, f"{parts.boot.replica}-jobs")
     return {GARBAGE: collect, HISTORY: trim_jobs, EVENT_HISTORY: trim_events, SYNC: sync}
 
 

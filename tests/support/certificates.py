@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -45,6 +46,24 @@ class Issuer:
             _builder(name_of(name), self.certificate.subject, key, begins, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        return KeyPair(made.public_bytes(serialization.Encoding.PEM).decode(), key_pem(key))
+
+    def issue_server(self, *hosts: str) -> KeyPair:
+        """A server's certificate for these names and addresses."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = []
+        for host in hosts:
+            try:
+                names.append(x509.IPAddress(ip_address(host)))
+            except ValueError:
+                names.append(x509.DNSName(host))
+        made = (
+            _builder(name_of(hosts[0]), self.certificate.subject, key, -_DAY, _DAY)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .sign(self.key, hashes.SHA256())
         )
         return KeyPair(made.public_bytes(serialization.Encoding.PEM).decode(), key_pem(key))

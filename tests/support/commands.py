@@ -1,11 +1,19 @@
 """The command `lading`, as people type it."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import pytest
+
+from lading.cli import main
+from support.servers import PASSWORD, Server
 
 LADING = str(Path(sys.executable).with_name("lading"))
 _LONGEST_SECONDS = 120
@@ -46,3 +54,47 @@ def _run(words: Any, variables: dict[str, str], stdin: str = "") -> subprocess.C
         env={**clean, **variables},
         timeout=_LONGEST_SECONDS,
     )
+
+
+class Person:
+    """Somebody who is signed in at the command line, with a home of his own.
+
+    His commands run in this process: to start one for each, and to import it all, takes longer than what it does.
+    """
+
+    def __init__(self, server: Server, name: str, home: Path, password: str = PASSWORD) -> None:
+        self.home = str(home / name)
+        words = ("login", server.host, "-u", name, "--password-stdin", "--ca", str(server.authority))
+        self(*words, stdin=f"{password}\n")
+
+    def __call__(self, *words: str, status: int = 0, stdin: str = "") -> str:
+        ended, said, warned = self._run(words, stdin)
+        assert ended == status, said + warned
+        return said + warned
+
+    def json(self, *words: str) -> Any:
+        ended, said, warned = self._run((*words, "--json"))
+        assert ended == 0, said + warned
+        return json.loads(said)
+
+    def refused(self, *words: str, status: int = 1) -> str:
+        """The one line with which the command refuses."""
+        ended, said, warned = self._run(words)
+        assert (ended, said) == (status, ""), said + warned
+        assert warned.startswith("lading: ")
+        assert warned.count("\n") == 1, warned
+        return warned
+
+    def _run(self, words: tuple[str, ...], stdin: str = "") -> tuple[int, str, str]:
+        said, warned = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, XDG_CONFIG_HOME=self.home),
+            mock.patch.object(sys, "argv", ["lading", *words]),
+            mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(warned),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.getvalue(), warned.getvalue()

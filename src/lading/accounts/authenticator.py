@@ -8,6 +8,7 @@ from cachetools import LRUCache
 
 from lading.access import ANONYMOUS, Permission, Principal, System, decide
 from lading.accounts import store
+from lading.accounts.accounts import Proof
 from lading.accounts.certificate_sign_in import CertificateSignIn
 from lading.accounts.errors import SessionOverError, WrongCredentialsError
 from lading.accounts.scopes import ACTIONS
@@ -70,29 +71,33 @@ class AccountAuthenticator:
         """The account whose access token, or whose session's secret, it is. Errors: UnauthenticatedError, TooManyError."""
         if is_session_secret(secret):
             use = await self._sessions.use(secret)
-            if use is None:
+            if use is None or not await self._sign_in.is_in(use.account):
                 raise SessionOverError
             return use.account.principal
         return (await self._sign_in.by_token(secret, address=address)).principal
 
     async def sign_in_by_session(self, secret: str) -> BrowserSession | None:
         use = await self._sessions.use(secret)
-        if use is None:
+        if use is None or not await self._sign_in.is_in(use.account):
             return None
         renewed = self._sessions.cookies(secret, use.session) if use.is_extended else []
         return BrowserSession(use.account.principal, use.proves_intent, renewed)
 
     async def sign_in_by_certificate(self, certificate: ClientCertificate) -> Principal | None:
-        proof = await self._certificates.find(certificate)
+        proof = await self._by_certificate(certificate)
         return None if proof is None else proof.principal
 
     async def token_of_certificate(self, certificate: ClientCertificate) -> RegistryToken | None:
-        proof = await self._certificates.find(certificate)
+        proof = await self._by_certificate(certificate)
         if proof is None:
             return None
         account = proof.account
         catalog = bool(decide(account.principal, Permission.LIST_CATALOG, System()))
         return RegistryToken(account.id, account.name, account.epoch, _EVERYTHING, catalog)
+
+    async def _by_certificate(self, certificate: ClientCertificate) -> Proof | None:
+        proof = await self._certificates.find(certificate)
+        return proof if proof is not None and await self._sign_in.is_in(proof.account) else None
 
     def read_token(self, token: str) -> RegistryToken:
         now = self._clock.now()

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import bindparam, select
 
-from lading.accounts import store
+from lading.accounts import store, sync_store
 from lading.accounts.directories.ldap_settings import NO_LDAP, Domain, LdapSettings, MemberSync
 from lading.accounts.tables import member_syncs, sign_in_settings
 from lading.core.clock import Clock
@@ -105,6 +105,11 @@ class DirectorySettings:
 
     # --- who belongs where ---
 
+    async def targets(self) -> list[sync_store.Target]:
+        """Teams and owners that the directory says who belongs to."""
+        async with self._database.read() as connection:
+            return await sync_store.list_targets(connection)
+
     async def member_sync(self, target: str) -> MemberSync:
         """Who belongs to the target, as `member_syncs` names it; switched off when nothing was said."""
         async with self._database.read() as connection:
@@ -138,6 +143,8 @@ class DirectorySettings:
             options = {**(json.loads(found) if found else {}), **part}
             options["enableSync"] = bool(options.get("sync", {}).get("enableSync"))
             await store.put_member_sync(unit, target, organization_id, json.dumps(options), now)
+            if "sync" in part and not options["enableSync"]:
+                await sync_store.keep_by_hand(unit, target, organization_id or "")
             told = Event(EventType.UPDATE, by, ObjectType.SETTINGS, target, object_name=name, content="member sync")
             await record(unit, now, told)
 

@@ -4,6 +4,8 @@ UCP 3.1.5 and later had the settings below `/api/ucp`; they are answered there, 
 """
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
@@ -11,11 +13,12 @@ from pydantic import Field, SecretStr, ValidationError
 
 from lading.access import Permission
 from lading.accounts.account_access import AccountAccess, check_admin
-from lading.accounts.directories import LeftOut
+from lading.accounts.directories import Directory, DirectoryUser
 from lading.accounts.directories.ldap_settings import MemberSync
 from lading.accounts.directory_settings import LDAP, Backend, DirectoryChoice, DirectorySettings, SettingsInvalidError
 from lading.accounts.directory_sign_in import SYNC, make_directory
 from lading.accounts.forms import Form, Name
+from lading.accounts.sync_store import ADMINS, Target
 from lading.core.clock import Clock
 from lading.core.errors import LadingError
 from lading.events.log import Actor
@@ -110,25 +113,36 @@ def _add_trial(routes: APIRouter, settings: DirectorySettings, clock: Clock) -> 
         check_admin(who)
         known = (await settings.refresh()).ldap
         tried = known if form.settings is None else settings.parsed(form.settings, known)
-        directory = make_directory(DirectoryChoice(LDAP, tried), clock.now())
+        targets = [
+            *await settings.targets(),
+            *([Target(ADMINS, "administrators", tried.admins)] if tried.admins.is_on else []),
+        ]
 
         def ask() -> dict[str, Any]:
-            user = directory.find(form.username)
-            if user is None:
-                left = [one for one in directory.iter_users() if isinstance(one, LeftOut)][:_SHOWN]
-                why = [f"{one.id}: {one.why}" for one in left]
-                return {"found": False, "message": "no user search finds that name", "leftOut": why}
-            told = {"found": True, "dn": user.id, "username": user.name, "fullName": user.full_name}
-            given = form.password.get_secret_value()
-            told["isActive"] = user.is_active
-            if given:
-                told["passwordIsRight"] = directory.check(user, given)
-            return told
+            with contextlib.closing(make_directory(DirectoryChoice(LDAP, tried), clock.now())) as directory:
+                return _tried(directory, form.username, form.password.get_secret_value(), targets[:_SHOWN])
 
         try:
             return await asyncio.to_thread(ask)
         except LadingError as error:  # what is to be found out here is just this
             return {"found": False, "message": error.message}
+
+
+def _tried(directory: Directory, name: str, password: str, targets: Sequence[Target]) -> dict[str, Any]:
+    user = directory.find(name)
+    if user is None:
+        return {"found": False, "message": "no user search finds that name", "searches": directory.explain(name)}
+    told = {"found": True, "dn": user.id, "username": user.name, "fullName": user.full_name, "isActive": user.is_active}
+    if password:
+        told["passwordIsRight"] = directory.check(user, password)
+    return {**told, "belongsTo": [_belongs(directory, target, user) for target in targets]}
+
+
+def _belongs(directory: Directory, target: Target, user: DirectoryUser) -> dict[str, Any]:
+    try:
+        return {"name": target.name, "isMember": directory.is_member(target.options, user)}
+    except LadingError as error:
+        return {"name": target.name, "isMember": False, "message": error.message}
 
 
 def _add_syncs(routes: APIRouter, settings: DirectorySettings, access: AccountAccess) -> None:

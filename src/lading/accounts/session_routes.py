@@ -12,7 +12,7 @@ import msgspec
 from lading.accounts.accounts import Account
 from lading.accounts.errors import SessionOverError
 from lading.accounts.forms import account_json
-from lading.accounts.sessions import Sessions, Use, no_cookies
+from lading.accounts.sessions import PASSWORD, Sessions, Use, no_cookies
 from lading.accounts.sign_in import SignIn
 from lading.core.errors import DeniedError, InvalidError, Kind, LadingError, UnsupportedError
 from lading.web.cookies import CSRF_HEADER, SESSION_COOKIE, find_cookie
@@ -27,7 +27,6 @@ _HEADERS: Headers = [
     ("x-content-type-options", "nosniff"),
 ]
 _JSON: Headers = [("content-type", "application/json")]
-_PASSWORD = "password"  # noqa: S105 — the method's name
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -90,7 +89,7 @@ class SessionDoor:
         known = await self._session_of(request)
         if known is not None:
             await self.sessions.end(known)
-        secret, session = await self.sessions.begin(account, method=_PASSWORD)
+        secret, session = await self.sessions.begin(account, method=PASSWORD)
         cookies = self.sessions.cookies(secret, session)
         wanted = form.get("next", request.value("next"))
         if wanted is not None or "text/html" in (request.header("accept") or ""):
@@ -99,7 +98,7 @@ class SessionDoor:
 
     async def _auth_login(self, request: Request) -> Answer:
         account = await self._password(await _read(request, may_be_form=False), request)
-        secret, _ = await self.sessions.begin(account, method=_PASSWORD)
+        secret, _ = await self.sessions.begin(account, method=PASSWORD)
         return _json({"auth_token": secret})
 
     async def _password(self, form: Mapping[str, str], request: Request) -> Account:

@@ -4,7 +4,8 @@ Rules:
 1. The secret is 256 random bits; the database keeps its SHA-256 only.
 2. A session ends when its time is over, when its account is shut out or its credential epoch grew (a new password), and when
    somebody signs out. Account and session are one point read, so that all of that counts at the next request.
-3. Used within the renewal threshold before its end, it lives on for another lifetime. A threshold of 0 never extends it.
+3. Used within the renewal threshold before its end, it lives on for another lifetime. A threshold of 0 never extends it. One
+   that a provider elsewhere began is never extended: what that says now is asked of it at each sign-in.
 4. A user has so many sessions at most; the one used least recently goes. 0 is no limit.
 
 Source: DTR reference 1.6, "Sessions".
@@ -35,6 +36,7 @@ from lading.web.cookies import CSRF_COOKIE, SESSION_COOKIE, drop_cookies, set_co
 from lading.web.exchange import Headers
 from lading.web.origin import current_origin
 
+PASSWORD = "password"  # noqa: S105 — the method's name
 _CSRF_BYTES = 32
 _USED_PRECISION = timedelta(minutes=1)  # how often "used" is written, at most
 _FRESH_SECONDS = 3.0
@@ -73,7 +75,7 @@ class SessionRules:
 
     def extended(self, session: Session, now: datetime) -> datetime:
         """When the session ends that is used now."""
-        is_near = session.expires_at - now < timedelta(minutes=self.renewal_minutes)
+        is_near = session.method == PASSWORD and session.expires_at - now < timedelta(minutes=self.renewal_minutes)
         return max(session.expires_at, now + self.lifetime) if is_near else session.expires_at
 
 

@@ -11,11 +11,14 @@ from lading.accounts.accounts import Account, Proof
 from lading.accounts.directory_sign_in import DirectorySignIn
 from lading.accounts.errors import WrongCredentialsError
 from lading.accounts.passwords import Passwords
+from lading.accounts.sign_in_log import SignInLog
 from lading.accounts.throttle import Throttle
 from lading.accounts.token_secrets import is_secret, secret_id
 from lading.core.clock import Clock
+from lading.core.errors import TooManyError
 from lading.database import Database
 
+_PASSWORD, _TOKEN = "password", "access token"
 _LAST_USED_PRECISION = timedelta(minutes=5)  # how often "last used" is written, at most
 
 
@@ -27,6 +30,7 @@ class SignIn:
     passwords: Passwords
     throttle: Throttle
     clock: Clock
+    log: SignInLog
     directory: DirectorySignIn | None = None
 
     async def by_secret(self, name: str, secret: str, *, address: str) -> Proof:
@@ -34,17 +38,14 @@ class SignIn:
 
         Errors: WrongCredentialsError, TooManyError; UnavailableError when a directory does not answer.
         """
-        self.throttle.check(name, address)
-        if is_secret(secret):
+        method = _TOKEN if is_secret(secret) else _PASSWORD
+        self._check_throttle(name, address, method)
+        if method == _TOKEN:
             proof = await self._by_token(secret)
             proof = proof if proof is not None and proof.account.name == name else None
         else:
             proof = await self._by_password(name, secret)
-        if proof is None or not await self._is_in(proof.account):
-            self.throttle.failed(name, address)
-            raise WrongCredentialsError
-        self.throttle.succeeded(name, address)
-        return proof
+        return await self._proven(proof, name, address, method)
 
     async def check_password(self, name: str, password: str, *, address: str) -> None:
         """It is the account's password, and no access token in its place. Errors: WrongCredentialsError, TooManyError."""
@@ -54,11 +55,24 @@ class SignIn:
 
     async def by_token(self, secret: str, *, address: str) -> Proof:
         """The account whose access token it is. Errors: as `by_secret`."""
-        self.throttle.check("", address)
-        proof = await self._by_token(secret) if is_secret(secret) else None
-        if proof is None or not await self._is_in(proof.account):
-            self.throttle.failed("", address)
+        self._check_throttle("", address, _TOKEN)
+        return await self._proven(await self._by_token(secret) if is_secret(secret) else None, "", address, _TOKEN)
+
+    def _check_throttle(self, name: str, address: str, method: str) -> None:
+        try:
+            self.throttle.check(name, address)
+        except TooManyError:
+            self.log.refused(name, method=method, why="too many failures")
+            raise
+
+    async def _proven(self, proof: Proof | None, name: str, address: str, method: str) -> Proof:
+        if proof is None or not await self.is_in(proof.account):
+            self.throttle.failed(name, address)
+            self.log.refused(name, method=method, why="wrong credentials, or the account is shut out")
             raise WrongCredentialsError
+        if name:
+            self.throttle.succeeded(name, address)
+        self.log.succeeded(proof.account.id, proof.account.name, method=method)
         return proof
 
     async def _by_password(self, name: str, password: str) -> Proof | None:
@@ -79,7 +93,8 @@ class SignIn:
                 await store.replace_password_hash(unit, account.id, known, fresh)
         return Proof(account)
 
-    async def _is_in(self, account: Account) -> bool:
+    async def is_in(self, account: Account) -> bool:
+        """The account is active, here and in the directory that it comes from. Errors: UnavailableError."""
         if not account.is_active:
             return False
         return account.directory is None or self.directory is None or await self.directory.check_still_there(account)

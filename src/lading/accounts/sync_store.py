@@ -28,6 +28,7 @@ class Target:
     name: str
     options: MemberSync
     organization_id: str | None = None
+    organization: str = ""
 
     @property
     def kind(self) -> str:
@@ -52,8 +53,24 @@ async def list_targets(connection: AsyncConnection) -> list[Target]:
         sync = MemberSync.model_validate(json.loads(options).get("sync", {}))
         if sync.is_on:
             title = f"{name}/{team}" if team is not None else f"owners of {name}"
-            found.append(Target(target, title, sync, organization_id))
+            found.append(Target(target, title, sync, organization_id, name))
     return found
+
+
+async def has_targets(connection: AsyncConnection) -> bool:
+    """The directory says who belongs somewhere."""
+    return await connection.scalar(select(member_syncs.c.target).limit(1)) is not None
+
+
+async def is_there(connection: AsyncConnection, target: Target) -> bool:
+    """False when the team, or the organization, was deleted meanwhile."""
+    match target.kind:
+        case "team":
+            return await connection.scalar(select(teams.c.id).where(teams.c.id == target.key)) is not None
+        case "owners":
+            return await connection.scalar(select(accounts.c.id).where(accounts.c.id == target.key)) is not None
+        case _:
+            return True
 
 
 async def list_accounts(connection: AsyncConnection) -> dict[str, KnownAccount]:
@@ -77,6 +94,14 @@ async def list_ids(connection: AsyncConnection, directory: str) -> Sequence[tupl
     return [(row[0], row[1]) for row in await connection.execute(wanted)]
 
 
+async def forget_places(
+    unit: AsyncConnection, directory: str, places: Collection[str], *, but: Collection[str]
+) -> None:
+    """No account but those lies there: someone is called otherwise by now, or has moved to where another one was."""
+    held = (accounts.c.directory == directory, accounts.c.directory_id.in_(list(places)))
+    await unit.execute(update(accounts).where(*held, accounts.c.id.not_in(list(but))).values(directory_id=None))
+
+
 async def add_users(
     unit: AsyncConnection, users: Sequence[DirectoryUser], directory: str, now: datetime
 ) -> list[tuple[str, str]]:
@@ -98,12 +123,15 @@ async def add_users(
         }
         for user in users
     ]
+    await forget_places(unit, directory, [user.id for user in users], but=())
     await unit.execute(_INSERTS[unit.dialect.name](accounts).on_conflict_do_nothing(), rows)
     made = select(accounts.c.id, accounts.c.name).where(accounts.c.id.in_([row["id"] for row in rows]))
     return [(row[0], row[1]) for row in await unit.execute(made)]
 
 
-async def update_users(unit: AsyncConnection, changes: Sequence[tuple[str, DirectoryUser]], now: datetime) -> None:
+async def update_users(
+    unit: AsyncConnection, changes: Sequence[tuple[str, DirectoryUser]], directory: str, now: datetime
+) -> None:
     """The accounts are called so, lie there, and are active."""
     changing = (
         update(accounts)
@@ -114,8 +142,7 @@ async def update_users(unit: AsyncConnection, changes: Sequence[tuple[str, Direc
     )
     rows = [{"account": key, "full": user.full_name, "place": user.id, "now": now} for key, user in changes]
     # Two may have changed places: nobody's place is taken while they move.
-    clearing = update(accounts).where(accounts.c.id.in_([key for key, _ in changes])).values(directory_id=None)
-    await unit.execute(clearing)
+    await forget_places(unit, directory, [user.id for _, user in changes], but=())
     await unit.execute(changing, rows)
 
 
@@ -157,8 +184,8 @@ async def present(connection: AsyncConnection, target: Target, directory: str) -
     return set(await connection.scalars(wanted))
 
 
-async def carry_out(unit: AsyncConnection, target: Target, plan: MemberPlan, now: datetime) -> None:
-    """Those are in, and those are out."""
+async def carry_out(unit: AsyncConnection, target: Target, plan: MemberPlan, now: datetime) -> str | None:
+    """Those are in, and those are out. The name of the one administrator who stays, since there would be none else."""
     match target.kind:
         case "team":
             await _join(unit, target.organization_id or "", plan.add, now)
@@ -181,18 +208,59 @@ async def carry_out(unit: AsyncConnection, target: Target, plan: MemberPlan, now
                         .values(is_admin=is_admin)
                     )
         case _:
-            await _change_admins(unit, plan, now)
+            return await _change_admins(unit, plan, now)
+    return None
 
 
-async def _change_admins(unit: AsyncConnection, plan: MemberPlan, now: datetime) -> None:
+async def _change_admins(unit: AsyncConnection, plan: MemberPlan, now: datetime) -> str | None:
     for some in _parts(plan.add):
         await unit.execute(update(accounts).where(accounts.c.id.in_(some)).values(is_admin=True, updated_at=now))
-    others = select(func.count()).where(
-        accounts.c.is_admin, accounts.c.is_active, accounts.c.id.not_in(sorted(plan.remove))
+    going, administrators = set(plan.remove), (accounts.c.is_admin, accounts.c.is_active, ~accounts.c.is_organization)
+    found = await unit.execute(select(accounts.c.id, accounts.c.name).where(*administrators).order_by(accounts.c.name))
+    names = {row[0]: row[1] for row in found}
+    kept = next(iter(names), None) if going.issuperset(names) else None
+    going.discard(kept or "")
+    for some in _parts(going):
+        await unit.execute(update(accounts).where(accounts.c.id.in_(some)).values(is_admin=False, updated_at=now))
+    return None if kept is None else names[kept]
+
+
+async def leave_organizations(unit: AsyncConnection, organization_id: str, directory: str) -> int:
+    """How many left the organization, whom only the sync of a team, or of its owners, had put there."""
+    in_a_team = (
+        select(team_members.c.account_id)
+        .join(teams, teams.c.id == team_members.c.team_id)
+        .where(teams.c.organization_id == organization_id)
     )
-    if plan.remove and await unit.scalar(others):  # else nobody could administer this installation any more
-        for some in _parts(plan.remove):
-            await unit.execute(update(accounts).where(accounts.c.id.in_(some)).values(is_admin=False, updated_at=now))
+    of_the_directory = select(accounts.c.id).where(accounts.c.directory == directory)
+    gone = await unit.execute(
+        delete(memberships).where(
+            memberships.c.organization_id == organization_id,
+            memberships.c.is_imported,
+            ~memberships.c.is_admin,
+            memberships.c.account_id.in_(of_the_directory),
+            memberships.c.account_id.not_in(in_a_team),
+        )
+    )
+    return int(gone.rowcount)
+
+
+async def keep_by_hand(unit: AsyncConnection, target: str, organization_id: str) -> None:
+    """Whom the target's sync put there stays, as if put there by hand: it is switched off."""
+    kind, _, key = target.partition(":")
+    if kind == "team":
+        of_the_team = team_members.c.team_id == key
+        await unit.execute(update(team_members).where(of_the_team).values(is_imported=False))
+        inside = select(team_members.c.account_id).where(of_the_team)
+    else:
+        inside = select(memberships.c.account_id).where(
+            memberships.c.organization_id == organization_id, memberships.c.is_admin
+        )
+    await unit.execute(
+        update(memberships)
+        .where(memberships.c.organization_id == organization_id, memberships.c.account_id.in_(inside))
+        .values(is_imported=False)
+    )
 
 
 async def _join(unit: AsyncConnection, organization_id: str, ids: Collection[str], now: datetime) -> None:

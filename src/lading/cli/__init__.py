@@ -28,6 +28,7 @@ COMMANDS = {
     "role": "role:app",
     "robot": "robot:app",
     "token": "access_token:app",
+    "ldap": "ldap:app",
     "repo": "repo:app",
     "tag": "tag:app",
     "events": "events:app",

@@ -94,6 +94,8 @@ def check(
     try:
         found: dict[str, Any] = run_api(target, lambda api: api.ask("GET", path))
     except RemoteError as error:
+        if error.code == "NOT_AUTHORIZED":
+            raise RemoteError(f"only {user} and administrators are told what {user} may") from error
         if error.code == "NO_SUCH_REPOSITORY":
             raise RemoteError(
                 f"{user} has no level on {repository}, or there is no such repository; "

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from lading.cli.output import Json, console, print_table
+from lading.cli.output import Json, console, print_table, shown
 from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, run_api
 from lading.core.errors import SettingsError
 
@@ -84,9 +84,9 @@ def logs(
 
     async def work(api: Api) -> None:
         if follow:
-            await _follow(api, job_id)
+            await follow_job(api, job_id)
         else:
-            await _print_log(api, job_id, 0)
+            await print_log(api, job_id, 0)
 
     run_api(Target(url, ca, username, data), work)
 
@@ -118,7 +118,7 @@ def run(
 
     async def work(api: Api) -> dict[str, Any]:
         job: dict[str, Any] = await api.ask("POST", _JOBS, form)
-        return await _follow(api, job["id"], quietly=as_json) if wait else job
+        return await follow_job(api, job["id"], quietly=as_json) if wait else job
 
     job = run_api(Target(url, ca, username, data), work)
     if as_json:
@@ -160,23 +160,29 @@ def _progress(job: dict[str, Any]) -> str:
     return f"{done}/{total}" if total else str(done or "")
 
 
-async def _print_log(api: Api, job_id: str, offset: int, *, quietly: bool = False) -> int:
+async def print_log(api: Api, job_id: str, offset: int, *, quietly: bool = False) -> int:
     """Prints the log from a line on; the number of the line after it."""
     lines = await api.ask("GET", f"{_JOBS}/{quote(job_id, safe='')}/logs", offset=offset)
     for line in lines:
         if not quietly:
-            typer.echo("".join(c if c.isprintable() else "?" for c in line["data"]))
+            typer.echo(shown(line["data"]).plain)
     return lines[-1]["lineNum"] + 1 if lines else offset
 
 
-async def _follow(api: Api, job_id: str, *, quietly: bool = False) -> dict[str, Any]:
-    """The job, having ended; its log is printed as it comes. Errors: RemoteError, also when it was deleted."""
+async def follow_job(
+    api: Api, job_id: str, *, quietly: bool = False, look: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """The job, having ended; its log is printed as it comes, and `look` is shown the job at each step.
+
+    Errors: RemoteError, also when it was deleted.
+    """
     offset = 0
     while True:
-        job: dict[str, Any] = await api.ask(
-            "GET", f"{_JOBS}/{quote(job_id, safe='')}"
-        )  # asked first: what it wrote before comes yet
-        offset = await _print_log(api, job_id, offset, quietly=quietly)
+        path = f"{_JOBS}/{quote(job_id, safe='')}"
+        job: dict[str, Any] = await api.ask("GET", path)  # asked first: what it wrote before comes yet
+        if look is not None:
+            look(job)
+        offset = await print_log(api, job_id, offset, quietly=quietly)
         if job["status"] in _ENDED:
             return job
         await asyncio.sleep(_LOOK_SECONDS)

@@ -179,11 +179,14 @@ def _add_views(routes: APIRouter, repositories: Repositories, access: AccountAcc
     async def of_team(
         orgname: Name, teamname: _TeamName, who: SignedIn, paging: AskedPage, response: Response
     ) -> dict[str, Any]:
-        _, team = await access.team(who, orgname, teamname, Permission.VIEW_TEAM)
-        page = await access_store.page_of_repositories(access.database, team.id, paging)
-        found = [{"accessLevel": role, "repository": repository_json(item)} for item, role in tell_page(page, response)]
+        _, team = await access.team(who, orgname, teamname)
         async with access.database.read() as connection:
             member = await organization_store.find_team_member(connection, team.id, who.account_id or "")
+        if member is None:
+            # Other members see the team, and not which private repositories it was given. Source: DTR reference 1.2.
+            await access.organization(who, orgname, Permission.MANAGE_ACCOUNT)
+        page = await access_store.page_of_repositories(access.database, team.id, paging)
+        found = [{"accessLevel": role, "repository": repository_json(item)} for item, role in tell_page(page, response)]
         return {"team": team_json(team, is_member=member is not None), "repositoryAccessList": found}
 
     @routes.get(

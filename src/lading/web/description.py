@@ -8,6 +8,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lading.web.cookies import CSRF_COOKIE, SESSION_COOKIE
+
 _JSON = "application/json"
 _WRITES = frozenset({"post", "put", "patch", "delete"})
 _FORMER = frozenset({"HTTPValidationError", "ValidationError"})
@@ -76,12 +78,23 @@ _PAGES = {
 
 SECURITY: Mapping[str, Mapping[str, str]] = {
     "password": {"type": "http", "scheme": "basic", "description": "a name with its password or an access token"},
-    "accessToken": {"type": "http", "scheme": "bearer", "description": "an access token alone"},
+    "accessToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "an access token, or the secret that POST /auth/login gave",
+    },
     "refreshToken": {
         "type": "apiKey",
         "in": "query",
         "name": "refresh_token",
         "description": "an access token, for clients that can send no header: addresses end up in logs",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "a browser that signed in by POST /login; changes need the header X-Csrf-Token, too: what the cookie "
+        f"{CSRF_COOKIE} holds",
     },
     "clientCertificate": {"type": "mutualTLS", "description": "the certificate of a client bundle"},
 }

@@ -34,7 +34,8 @@ def test_an_account_has_one_path(name: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "../admin", "A", "bob?x=1", "bob#", "id:1", "robot$acme", "robot$../x+ci", "a\n", "%2e"]
+    "name",
+    ["", ".", "..", "a/b", "../admin", "A", "bob?x=1", "bob#", "id:1", "robot$acme", "robot$../x+ci", "a\n", "%2e"],
 )
 def test_what_can_be_no_account_gets_no_path(name: str) -> None:
     with pytest.raises((NameInvalidError, SettingsError)):
@@ -60,7 +61,9 @@ def test_a_teams_name_is_escaped_in_its_path(name: str) -> None:
     assert " " not in parsed.path
 
 
-@pytest.mark.parametrize("text", ["builders", "/builders", "acme/", "acme/..", "acme/.", "acme/a/b", "Acme/x", "acme/a\nb"])
+@pytest.mark.parametrize(
+    "text", ["builders", "/builders", "acme/", "acme/..", "acme/.", "acme/a/b", "Acme/x", "acme/a\nb"]
+)
 def test_what_names_no_team_is_refused(text: str) -> None:
     with pytest.raises((NameInvalidError, SettingsError)):
         TeamName.parse(text)
@@ -84,7 +87,9 @@ def test_a_subject_is_a_kind_and_a_name(text: str, subject: tuple[str, str]) -> 
     assert parse_subject("--to", text) == subject
 
 
-@pytest.mark.parametrize("text", ["", "bob", "user:", "user:a/b", "team:builders", "everyone:", "owners", "org:acme", "User:bob"])
+@pytest.mark.parametrize(
+    "text", ["", "bob", "user:", "user:a/b", "team:builders", "everyone:", "owners", "org:acme", "User:bob"]
+)
 def test_what_is_no_subject_is_refused(text: str) -> None:
     with pytest.raises((NameInvalidError, SettingsError)):
         parse_subject("--to", text)

@@ -42,7 +42,7 @@ class LeftOut:
 
 
 class Directory(Protocol):
-    """What sign-in and sync ask. All of it blocks: call it from a thread.
+    """What sign-in and sync ask, for one question or one sync. All of it blocks: call it from a thread, then close it.
 
     Errors, of every method: DirectoryUnavailableError; DirectoryInvalidError when it refuses what the settings ask.
     """
@@ -55,6 +55,10 @@ class Directory(Protocol):
         """True when it is his password, and he may sign in there now. Never for an empty one."""
         ...
 
+    def knows(self, user_id: str, name: str) -> bool:
+        """True while the entry of that id is there as a user of that name."""
+        ...
+
     def iter_users(self) -> Iterator[DirectoryUser | LeftOut]:
         """All users, and the entries that can't be any. Names may come twice: the first counts."""
         ...
@@ -63,8 +67,20 @@ class Directory(Protocol):
         """The ids, as `same_id` spells them, of those whom the options select."""
         ...
 
+    def is_member(self, group: "MemberSyncOptions", user: DirectoryUser) -> bool:
+        """True when the options select the user."""
+        ...
+
+    def explain(self, name: str) -> list[str]:
+        """What an administrator wants to know of a name: which places know it, or why none does."""
+        ...
+
     def same_id(self, user_id: str) -> str:
         """One spelling of an id, for those that the directory may spell in several."""
+        ...
+
+    def close(self) -> None:
+        """All connections are given back."""
         ...
 
 

@@ -1,135 +1,142 @@
-"""LDAP, Active Directory included, by ldap3: the one file that knows it.
+"""LDAP as a directory, Active Directory included.
 
-A login is a bind as the entry that was found. Referrals are not followed: they would carry passwords to places that nobody
-named. Names and DNs go into filters escaped; entries, their values and the time are bounded.
+A login is a bind as the entry that was found. Searches run in order: of several users of one name the first found has it, when
+signing in as well as in a sync.
 
-Sources: RFC 4511-4515; DTR reference 1.6, "LDAP behaviour"; MS-ADTS 2.2.16 (userAccountControl), 3.1.1.1.6 (accountExpires).
+Sources: DTR reference 1.6, "LDAP behaviour"; MS-ADTS 2.2.16 (userAccountControl), 3.1.1.1.6 (accountExpires).
 """
 
-import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
-from urllib.parse import urlsplit
-
-from ldap3 import ANONYMOUS, BASE, NONE, SIMPLE, SYNC, Connection, Server, Tls
-from ldap3.core.exceptions import (
-    LDAPException,
-    LDAPInvalidCredentialsResult,
-    LDAPInvalidDnError,
-    LDAPInvalidDNSyntaxResult,
-    LDAPInvalidFilterError,
-    LDAPNoSuchObjectResult,
-    LDAPOperationResult,
-    LDAPSizeLimitExceededResult,
-)
-from ldap3.core.results import RESULT_REFERRAL, RESULT_SIZE_LIMIT_EXCEEDED
-from ldap3.utils.conv import escape_filter_chars
-from ldap3.utils.dn import parse_dn
 
 from lading.accounts.directories import (
     DirectoryInvalidError,
-    DirectoryUnavailableError,
     DirectoryUser,
     LeftOut,
     MemberSyncOptions,
     first_of_each_name,
 )
+from lading.accounts.directories.ldap_session import (
+    Entry,
+    EntryUnknownError,
+    LdapSession,
+    Scope,
+    can_bind,
+    escaped,
+    normal_dn,
+)
 from lading.accounts.directories.ldap_settings import Domain, LdapSettings, MemberSync, UserSearch
 from lading.core.errors import LadingError
 from lading.core.names import check_account_name
 
-_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 30
-_PAGE = 1000
-_ENTRIES = 1_000_000  # of one search: more is a mistake in the settings
-_VALUE_CHARACTERS = 4096
 _GROUPS = 10_000  # nested ones of one group
-_NAME_CHARACTERS = 100
+_NAME_CHARACTERS, _DN_CHARACTERS, _FULL_NAME_CHARACTERS = 100, 512, 255
 _FORBIDDEN = frozenset("/\\[]:;|=,+*?<>'\"")  # Source: DTR reference 1.6, "Valid usernames with LDAP"
+_ADDRESSES = frozenset({"userprincipalname", "mail"})  # attributes that hold name@domain
 _DISABLED = 2  # ACCOUNTDISABLE
-_STATE = ("userAccountControl", "accountExpires")
+_LOCKED_FOR_GOOD = "000001010000Z"  # pwdAccountLockedTime of OpenLDAP's ppolicy overlay
+_STATE = ("userAccountControl", "accountExpires", "nsAccountLock", "pwdAccountLockedTime")
 _FILETIME_EPOCH = 11_644_473_600  # seconds from 1601 to 1970
 _NEVER = frozenset({0, 0x7FFFFFFFFFFFFFFF})
-_Scope = Literal["BASE", "LEVEL", "SUBTREE"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry: its DN, and values by the names of attributes in lower case."""
-
-    dn: str
-    values: Mapping[str, Sequence[str]]
-
-    def first(self, attribute: str) -> str:
-        """The attribute's first value, empty without one."""
-        found = self.values.get(attribute.lower())
-        return found[0][:_VALUE_CHARACTERS] if found else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """A connection that is bound, and whether its server gives results in pages."""
-
-    connection: Connection
-    is_paged: bool
 
 
 class LdapDirectory:
-    """`Directory` over LDAP. `clock` gives the moment, for accounts that expire."""
+    """`Directory` over LDAP, for one question or one sync: made for it, and closed after it.
 
-    def __init__(self, settings: LdapSettings, now: datetime) -> None:
+    Units: `seconds` is what all of it may take.
+    """
+
+    def __init__(self, settings: LdapSettings, now: datetime, *, seconds: float = 30) -> None:
         self._settings = settings
         self._now = now
+        self._deadline = time.monotonic() + seconds
+        self._sessions: dict[Domain, LdapSession] = {}
 
     # --- Directory ---
 
     def find(self, name: str) -> DirectoryUser | None:
-        for search in self._settings.searches:
-            for wanted in _filters_for(search, name):
-                with self._reading(search.base) as session:
-                    found = [
-                        user
-                        for entry in _search(session, search.base, wanted, _attributes(search), subtree=search.subtree)
-                        if isinstance(user := self._user(search, entry), DirectoryUser)
-                    ]
-                if found and self._is_in_group(search, found[0]):
-                    return found[0]
-        return None
+        user = self._first(name)
+        if user is None or user.name == name.lower():
+            return user
+        # Of another spelling, such as a mail address, the account is whose it would be by its own name.
+        holder = self._first(user.name)
+        return user if holder is not None and normal_dn(holder.id) == normal_dn(user.id) else None
 
     def check(self, user: DirectoryUser, password: str) -> bool:
-        if not password or not user.is_active:
-            return False  # a bind without a password succeeds for everyone. Source: RFC 4513, 5.1.2
-        try:
-            with self._connected(user.id, reader=user.id, password=password):
-                return True
-        except LDAPInvalidCredentialsResult:
+        if not user.is_active:
             return False
-        except (
-            LDAPOperationResult
-        ) as error:  # told on top of a right or a wrong password: locked, must change, not allowed
-            if error.description in {"unwillingToPerform", "constraintViolation", "inappropriateAuthentication"}:
-                return False
-            raise _translated(error) from error
+        return can_bind(self._domain_of(user.id), user.id, password, self._deadline)
+
+    def knows(self, user_id: str, name: str) -> bool:
+        for search in self._settings.searches:
+            if _lies_in(user_id, search.base, subtree=search.subtree):
+                found = self._entries(search, _combined(search.filter), base=user_id)
+                if any(user.name == name for user in found if self._is_in_group(search, user.id)):
+                    return True
+        return False
 
     def iter_users(self) -> Iterator[DirectoryUser | LeftOut]:
         return first_of_each_name(self._iter_all())
 
     def members(self, group: MemberSyncOptions) -> frozenset[str]:
-        if not isinstance(group, MemberSync):
-            raise TypeError("LDAP selects members by a MemberSync")
-        if group.select_group:
-            return self._group_members(group.group, group.member_attribute, iterate=False)
-        wanted = _combined(group.filter)
-        with self._reading(group.base) as session:
-            found = _search(session, group.base, wanted, [], subtree=group.subtree)
-            return frozenset(self.same_id(entry.dn) for entry in found)
+        options = _checked(group)
+        if options.select_group:
+            return self._group_members(options.group, options.member_attribute, iterate=False)
+        found = self._session(options.base).search(
+            options.base, _combined(options.filter), [], scope=_scope(subtree=options.subtree)
+        )
+        return frozenset(normal_dn(entry.dn) for entry in found)
+
+    def is_member(self, group: MemberSyncOptions, user: DirectoryUser) -> bool:
+        options = _checked(group)
+        if options.select_group:
+            return self._holds(options.group, options.member_attribute, user.id)
+        if not _lies_in(user.id, options.base, subtree=options.subtree):
+            return False
+        found = self._session(user.id).search(user.id, _combined(options.filter), [], scope="BASE")
+        return next(found, None) is not None
+
+    def explain(self, name: str) -> list[str]:
+        lines = []
+        for number, search in enumerate(self._settings.searches, 1):
+            told = list(self._explain(search, name))
+            lines += [f"search {number}, in {search.base}: {line}" for line in told]
+        return lines or ["there is no user search: userSearchConfigs is empty"]
 
     def same_id(self, user_id: str) -> str:
         return normal_dn(user_id)
 
+    def close(self) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+
     # --- users ---
+
+    def _first(self, name: str) -> DirectoryUser | None:
+        """The first user whose name it is; else the first one whom another value, or an address, makes known by it."""
+        other = None
+        for search in self._settings.searches:
+            for wanted in _filters_for(search, name):
+                for user in self._entries(search, wanted):
+                    is_it = user.name == name.lower()
+                    if (is_it or other is None) and self._is_in_group(search, user.id):
+                        if is_it:
+                            return user
+                        other = user
+        return other
+
+    def _entries(self, search: UserSearch, wanted: str, *, base: str | None = None) -> list[DirectoryUser]:
+        where = base or search.base
+        scope = _scope(subtree=search.subtree) if base is None else "BASE"
+        try:
+            found = list(self._session(where).search(where, wanted, _attributes(search), scope=scope))
+        except EntryUnknownError:
+            if base is None:
+                raise
+            return []
+        users = (self._user(search, entry) for entry in found)
+        return [user for user in users if isinstance(user, DirectoryUser)]
 
     def _iter_all(self) -> Iterator[DirectoryUser | LeftOut]:
         for search in self._settings.searches:
@@ -137,10 +144,10 @@ class LdapDirectory:
             if search.match_group:
                 members = self._group_members(search.group, search.member_attribute, iterate=search.iterate)
             wanted = _combined(search.filter, f"({search.name_attribute}=*)")
-            with self._reading(search.base) as session:
-                for entry in _search(session, search.base, wanted, _attributes(search), subtree=search.subtree):
-                    if members is None or normal_dn(entry.dn) in members:
-                        yield self._user(search, entry)
+            scope = _scope(subtree=search.subtree)
+            for entry in self._session(search.base).search(search.base, wanted, _attributes(search), scope=scope):
+                if members is None or normal_dn(entry.dn) in members:
+                    yield self._user(search, entry)
 
     def _user(self, search: UserSearch, entry: Entry) -> DirectoryUser | LeftOut:
         told = entry.first(search.name_attribute)
@@ -153,207 +160,122 @@ class LdapDirectory:
             check_account_name(name)
         except LadingError as error:
             return LeftOut(entry.dn, error.message)
-        if len(entry.dn) > 512:  # noqa: PLR2004 — accounts.directory_id
-            return LeftOut(entry.dn[:512], "its DN is longer than 512 characters")
+        if len(entry.dn) > _DN_CHARACTERS:
+            return LeftOut(entry.dn[:_DN_CHARACTERS], f"its DN is longer than {_DN_CHARACTERS} characters")
         full_name = entry.first(search.full_name_attribute) if search.full_name_attribute else ""
-        return DirectoryUser(entry.dn, name, full_name[:255], is_active=is_active(entry, self._now))
+        full_name = full_name.replace("\0", "")[:_FULL_NAME_CHARACTERS]
+        return DirectoryUser(entry.dn, name, full_name, is_active=is_active(entry, self._now))
+
+    def _explain(self, search: UserSearch, name: str) -> Iterator[str]:
+        try:
+            by_name = list(_filters_for(search, name, filtered=False))
+            scope = _scope(subtree=search.subtree)
+            session = self._session(search.base)
+            found = [
+                entry
+                for wanted in by_name
+                for entry in session.search(search.base, wanted, _attributes(search), scope=scope)
+            ]
+            if not found:
+                yield f"no entry has {' or '.join(by_name)}"
+            for entry in found:
+                yield f"{entry.dn}: {self._explain_entry(search, entry)}"
+        except LadingError as error:
+            yield error.message
+
+    def _explain_entry(self, search: UserSearch, entry: Entry) -> str:
+        user = self._user(search, entry)
+        if isinstance(user, LeftOut):
+            return user.why
+        if not self._entries(search, _combined(search.filter), base=entry.dn):
+            return f"the filter {search.filter} leaves it out"
+        if not self._is_in_group(search, entry.dn):
+            return f"it is not in the group {search.group}"
+        return "found" if user.is_active else "disabled or expired"
 
     # --- groups ---
 
-    def _is_in_group(self, search: UserSearch, user: DirectoryUser) -> bool:
+    def _is_in_group(self, search: UserSearch, dn: str) -> bool:
         if not search.match_group:
             return True
-        members = self._group_members(search.group, search.member_attribute, iterate=search.iterate)
-        return normal_dn(user.id) in members
+        if not search.iterate:
+            return self._holds(search.group, search.member_attribute, dn)
+        return normal_dn(dn) in self._group_members(search.group, search.member_attribute, iterate=True)
+
+    def _holds(self, group: str, attribute: str, dn: str) -> bool:
+        wanted = f"({attribute}={escaped(dn)})"
+        with _group_named(group):
+            return next(self._session(group).search(group, wanted, [], scope="BASE"), None) is not None
 
     def _group_members(self, group: str, attribute: str, *, iterate: bool) -> frozenset[str]:
         """DNs in the group, in one spelling; with `iterate` those in the groups that are in it, too."""
-        members, waiting, seen = set[str](), [group], set[str]()
+        with _group_named(group):
+            found = self._session(group).values(group, attribute)
+        members = {normal_dn(dn): dn for dn in found}
+        waiting, seen = list(members.items()) if iterate else [], {normal_dn(group)}
+        groups = 0
         while waiting:
-            one = waiting.pop()
-            if normal_dn(one) in seen:
+            normal, one = waiting.pop()
+            if normal in seen:
                 continue  # groups may be in one another
-            seen.add(normal_dn(one))
-            if len(seen) > _GROUPS:
-                raise DirectoryInvalidError(f"{group} holds more than {_GROUPS} groups: narrow it")
+            seen.add(normal)
             try:
-                found = self._values(one, attribute)
-            except LDAPNoSuchObjectResult as error:
-                if one == group:
-                    raise DirectoryInvalidError(
-                        f"there is no group {group}: check the DN, and that the reader sees it"
-                    ) from error
+                inner = {normal_dn(dn): dn for dn in self._session(one).values(one, attribute)}
+            except EntryUnknownError:
                 continue
-            members.update(normal_dn(dn) for dn in found)
-            if iterate:
-                waiting += found
+            groups += bool(inner)
+            if groups > _GROUPS:
+                raise DirectoryInvalidError(f"{group} holds more than {_GROUPS} groups: narrow it")
+            waiting += inner.items()
+            members |= inner
         return frozenset(members)
 
-    def _values(self, dn: str, attribute: str) -> list[str]:
-        """All values of an entry's attribute; Active Directory gives long ones in parts. Source: MS-ADTS 3.1.1.3.1.3.3."""
-        values: list[str] = []
-        with self._reading(dn) as session:
-            start = 0
-            while True:
-                asked = attribute if start == 0 else f"{attribute};range={start}-*"
-                entries = list(_search(session, dn, "(objectClass=*)", [asked], scope="BASE"))
-                if not entries:
-                    return values
-                told = entries[0].values
-                part = next((key for key in told if key.startswith(f"{attribute.lower()};range=")), None)
-                found = told.get(part or attribute.lower(), ())
-                values += found
-                if part is None or part.endswith("-*") or not found:
-                    return values
-                start = len(values)
-
-    # --- connections ---
+    # --- servers ---
 
     def _domain_of(self, dn: str) -> Domain:
         """The server of a DN: that of the longest domain it ends with, else the default one. Source: DTR reference 1.6."""
-        wanted, best = normal_dn(dn), (0, self._settings)  # type: tuple[str, tuple[int, Domain]]
-        for domain in self._settings.additional:
-            suffix = normal_dn(domain.domain)
-            if (wanted == suffix or wanted.endswith(f",{suffix}")) and len(suffix) > best[0]:
-                best = (len(suffix), domain)
-        return best[1]
+        fitting = [one for one in self._settings.additional if _lies_in(dn, one.domain, subtree=True)]
+        return max(fitting, key=lambda one: len(normal_dn(one.domain)), default=self._settings)
 
-    @contextmanager
-    def _reading(self, dn: str) -> Iterator[_Session]:
+    def _session(self, dn: str) -> LdapSession:
         domain = self._domain_of(dn)
-        try:
-            with self._connected(dn, reader=domain.reader, password=domain.password.get_secret_value()) as connection:
-                yield _Session(connection, is_paged=not domain.no_paging)
-        except LDAPNoSuchObjectResult:
-            raise
-        except LDAPInvalidCredentialsResult as error:
+        if domain not in self._sessions:
+            self._sessions[domain] = LdapSession(domain, self._deadline)
+        return self._sessions[domain]
+
+
+class _group_named:  # noqa: N801 — reads as the statement it is
+    """Says which group it is that is not there."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, EntryUnknownError):
             raise DirectoryInvalidError(
-                f"{domain.url} refuses the reader {domain.reader}: check readerPassword"
+                f"there is no group {self._group}: check the DN, and that the reader sees it"
             ) from error
-        except LDAPException as error:
-            raise _translated(error) from error
-
-    @contextmanager
-    def _connected(self, dn: str, *, reader: str, password: str) -> Iterator[Connection]:
-        domain = self._domain_of(dn)
-        url = urlsplit(domain.url)
-        if url.hostname is None:
-            raise DirectoryInvalidError("there is no serverURL")
-        tls = Tls(
-            validate=ssl.CERT_NONE if domain.skip_verification else ssl.CERT_REQUIRED,
-            ca_certs_data=domain.root_certificates or None,
-            valid_names=[url.hostname],
-        )
-        server = Server(
-            url.hostname,
-            port=url.port or (636 if url.scheme == "ldaps" else 389),
-            use_ssl=url.scheme == "ldaps",
-            tls=tls,
-            get_info=NONE,
-            connect_timeout=_CONNECT_SECONDS,
-        )
-        connection = Connection(
-            server,
-            user=reader or None,
-            password=password or None,
-            authentication=SIMPLE if reader else ANONYMOUS,
-            client_strategy=SYNC,
-            auto_referrals=False,
-            receive_timeout=_ANSWER_SECONDS,
-            return_empty_attributes=False,
-            raise_exceptions=True,
-            read_only=True,
-        )
-        try:
-            try:
-                connection.open()
-                if domain.start_tls and url.scheme == "ldap":
-                    connection.start_tls()
-                connection.bind()
-            except LDAPOperationResult:
-                raise
-            except (LDAPException, OSError) as error:
-                raise DirectoryUnavailableError(f"{domain.url}: {_words(error)}") from error
-            yield connection
-        finally:
-            _close(connection)
 
 
-def _close(connection: Connection) -> None:
-    try:
-        connection.unbind()
-    except (LDAPException, OSError):
-        pass  # it is broken already
-    finally:
-        if connection.socket is not None:  # ldap3 leaves that of a connection that failed
-            connection.socket.close()
+def _checked(group: MemberSyncOptions) -> MemberSync:
+    if not isinstance(group, MemberSync):
+        raise TypeError("LDAP selects members by a MemberSync")
+    return group
 
 
-def _words(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+def _lies_in(dn: str, base: str, *, subtree: bool) -> bool:
+    inner, outer = normal_dn(dn), normal_dn(base)
+    if subtree and (inner == outer or not outer):
+        return True
+    if not inner.endswith(f",{outer}"):
+        return False
+    return subtree or "," not in inner.removesuffix(f",{outer}").replace("\\,", "")
 
 
-def _translated(error: LDAPException) -> LadingError:
-    if isinstance(error, LDAPSizeLimitExceededResult):
-        return DirectoryInvalidError(
-            "the directory gives only a part: its size limit is reached; switch paging on (noSimplePagination off), or narrow "
-            "the search"
-        )
-    if isinstance(
-        error, LDAPNoSuchObjectResult | LDAPInvalidDNSyntaxResult | LDAPInvalidDnError | LDAPInvalidFilterError
-    ):
-        return DirectoryInvalidError(f"the directory refuses the search: {_words(error)}")
-    if isinstance(error, LDAPOperationResult) and error.description in {"insufficientAccessRights", "operationsError"}:
-        return DirectoryInvalidError(f"the reader may not search there: {error.description}")
-    return DirectoryUnavailableError(_words(error))
-
-
-def _search(
-    session: _Session,
-    base: str,
-    wanted: str,
-    attributes: Sequence[str],
-    *,
-    subtree: bool = False,
-    scope: Literal["BASE"] | None = None,
-) -> Iterator[Entry]:
-    """The entries found, as they come. Errors: LDAPException; DirectoryInvalidError for more than are sensible."""
-    base = plain_dn(base)
-    within: _Scope = scope or ("SUBTREE" if subtree else "LEVEL")
-    # "1.1" asks for no attribute. Source: RFC 4511, 4.5.1.8
-    asked = list(attributes) or ["1.1"]
-    connection = session.connection
-    if within == BASE or not session.is_paged:
-        connection.search(base, wanted, within, attributes=asked, time_limit=_ANSWER_SECONDS)
-        found: Iterator[Mapping[str, Any]] = iter(connection.response or [])
-    else:
-        found = connection.extend.standard.paged_search(
-            base, wanted, within, attributes=asked, paged_size=_PAGE, generator=True
-        )
-    count = 0
-    for item in found:
-        if item.get("type") != "searchResEntry":
-            continue  # a referral to another server
-        count += 1
-        if count > _ENTRIES:
-            raise DirectoryInvalidError(f"{base} gives more than {_ENTRIES:,} entries: narrow the search")
-        yield _entry(item)
-    # Said besides: ldap3 raises neither for a referral nor for a part, and a part would look as if the others had gone.
-    match connection.result["result"]:
-        case 0:
-            return
-        case code if code == RESULT_REFERRAL:
-            raise DirectoryInvalidError(f"{base} lies on another server: add it to additionalDomains")
-        case code if code == RESULT_SIZE_LIMIT_EXCEEDED:
-            raise LDAPSizeLimitExceededResult
-        case _:
-            raise DirectoryUnavailableError(f"the search of {base} ended with {connection.result['description']}")
-
-
-def _entry(item: Mapping[str, Any]) -> Entry:
-    raw: Mapping[str, Sequence[bytes]] = item.get("raw_attributes", {})
-    values = {key.lower(): [value.decode("utf-8", "replace") for value in found] for key, found in raw.items()}
-    return Entry(item["dn"], values)
+def _scope(*, subtree: bool) -> Scope:
+    return "SUBTREE" if subtree else "LEVEL"
 
 
 def _attributes(search: UserSearch) -> list[str]:
@@ -362,7 +284,7 @@ def _attributes(search: UserSearch) -> list[str]:
 
 def _combined(*filters: str) -> str:
     """All of the filters; entries of any kind when there is none."""
-    given = [text if text.startswith("(") else f"({text})" for text in filters if text.strip()]
+    given = [text if text.startswith("(") else f"({text})" for text in map(str.strip, filters) if text]
     match given:
         case []:
             return "(objectClass=*)"
@@ -372,36 +294,24 @@ def _combined(*filters: str) -> str:
             return f"(&{''.join(given)})"
 
 
-def _filters_for(search: UserSearch, name: str) -> Iterator[str]:
+def _filters_for(search: UserSearch, name: str, *, filtered: bool = True) -> Iterator[str]:
     """What finds the user who types `name`: by the attribute, or by the whole principal name where that has an @."""
-    typed = escape_filter_chars(name)
-    if search.name_attribute.lower() in {"userprincipalname", "mail"} and "@" not in name:
-        yield _combined(search.filter, f"({search.name_attribute}={typed}@*)")
+    also, typed, attribute = search.filter if filtered else "", escaped(name), search.name_attribute
+    if attribute.lower() in _ADDRESSES and "@" not in name:
+        yield _combined(also, f"({attribute}={typed}@*)")
         return
-    yield _combined(search.filter, f"({search.name_attribute}={typed})")
-    if "@" in name and search.name_attribute.lower() != "userprincipalname":
-        yield _combined(search.filter, f"(userPrincipalName={typed})")
+    yield _combined(also, f"({attribute}={typed})")
+    if "@" in name and attribute.lower() != "userprincipalname":
+        yield _combined(also, f"(userPrincipalName={typed})")
 
 
 def is_active(entry: Entry, now: datetime) -> bool:
-    """False for what Active Directory calls disabled or expired; others have no such attributes."""
-    control, expires = (entry.first(name) for name in _STATE)
+    """False for what the directory calls disabled, expired, or locked for good; those without such attributes are active."""
+    control, expires, lock, locked_at = (entry.first(name) for name in _STATE)
+    if lock.lower() == "true" or locked_at == _LOCKED_FOR_GOOD:
+        return False
     if control.isdigit() and int(control) & _DISABLED:
         return False
     if not expires.isdigit() or int(expires) in _NEVER:
         return True
     return int(expires) / 10_000_000 - _FILETIME_EPOCH > now.astimezone(UTC).timestamp()
-
-
-def plain_dn(dn: str) -> str:
-    """The DN without spaces around its parts. What is no DN stays as it is."""
-    try:
-        parts = parse_dn(dn, strip=True)
-    except LDAPException:
-        return dn.strip()
-    return "".join(f"{key.strip()}={value.strip()}{separator.strip()}" for key, value, separator in parts)
-
-
-def normal_dn(dn: str) -> str:
-    """One spelling of a DN: plain, and in lower case."""
-    return plain_dn(dn).lower()

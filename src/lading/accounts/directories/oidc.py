@@ -27,7 +27,7 @@ from joserfc.jwk import Key, import_key
 
 from lading.accounts.directories import DirectoryUnavailableError
 from lading.accounts.directories.oidc_settings import OidcSettings
-from lading.core.errors import UnauthenticatedError
+from lading.core.errors import UnauthenticatedError, UnavailableError
 from lading.web.outgoing import AddressRefusedError, NoAnswerError, fetch, make_client
 
 ALGORITHMS = (
@@ -49,6 +49,13 @@ class OidcRefusedError(UnauthenticatedError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"you could not be signed in: {why}")
+
+
+class OidcUnavailableError(DirectoryUnavailableError):
+    """The provider can't be asked, or not so; nobody comes in by it meanwhile. `why` is safe to show."""
+
+    def __init__(self, why: str) -> None:
+        UnavailableError.__init__(self, f"the sign-in provider does not answer as it should: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class OidcProvider:
         self._keys: tuple[Mapping[str | None, Key], float] | None = None
 
     async def begin(self, started: Started) -> str:
-        """The address that the browser is sent to. Errors: DirectoryUnavailableError."""
+        """The address that the browser is sent to. Errors: OidcUnavailableError."""
         metadata = await self._get_metadata()
         query = {
             "response_type": "code",
@@ -109,7 +116,7 @@ class OidcProvider:
     async def finish(self, started: Started, code: str, issuer: str | None, now: datetime) -> OidcUser:
         """Who it is that the code stands for. `issuer` is the answer's `iss`.
 
-        Errors: OidcRefusedError; DirectoryUnavailableError.
+        Errors: OidcRefusedError; OidcUnavailableError.
         """
         metadata = await self._get_metadata()
         names_issuer = metadata.get("authorization_response_iss_parameter_supported") is True
@@ -130,10 +137,10 @@ class OidcProvider:
         document = await self._document(f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
         if document.get("issuer") != self.settings.issuer:
             told = str(document.get("issuer"))[:200]
-            raise DirectoryUnavailableError(f"its issuer is {told!r}, and not {self.settings.issuer!r}, as is set here")
+            raise OidcUnavailableError(f"its issuer is {told!r}, and not {self.settings.issuer!r}, as is set here")
         for name in _WANTED:
             if not _is_https(document.get(name)):
-                raise DirectoryUnavailableError(f"its metadata has no {name} that is an https address")
+                raise OidcUnavailableError(f"its metadata has no {name} that is an https address")
         self._metadata = document, time.monotonic()
         return document
 
@@ -173,7 +180,7 @@ class OidcProvider:
                 raise OidcRefusedError("the provider does not know this code (any more): begin again")
             # A client that is set up wrong is nothing that the one who signs in can mend.
             told = error if isinstance(error, str) and error.isprintable() else f"status {status}"
-            raise DirectoryUnavailableError(f"it gives no token: {told[:100]}; look at clientID and clientSecret")
+            raise OidcUnavailableError(f"it gives no token: {told[:100]}; look at clientID and clientSecret")
         return answer
 
     async def _verify(self, metadata: Mapping[str, Any], token: object, nonce: str, now: datetime) -> Mapping[str, Any]:
@@ -198,7 +205,7 @@ class OidcProvider:
         status, body = await self._ask("GET", str(endpoint), headers={"Authorization": f"Bearer {token}"})
         answer = _object(body)
         if status != _OK or answer is None:
-            raise DirectoryUnavailableError(f"its userinfo answers with status {status}, or not in JSON")
+            raise OidcUnavailableError(f"its userinfo answers with status {status}, or not in JSON")
         if answer.get("sub") != subject:
             raise OidcRefusedError("the provider's userinfo tells of somebody else")
         return answer
@@ -207,7 +214,7 @@ class OidcProvider:
         status, body = await self._ask("GET", url)
         document = _object(body)
         if status != _OK or document is None:
-            raise DirectoryUnavailableError(f"{url} answers with status {status}, or not in JSON")
+            raise OidcUnavailableError(f"{url} answers with status {status}, or not in JSON")
         return document
 
     async def _ask(
@@ -230,7 +237,7 @@ class OidcProvider:
                     client, method, url, limit_bytes=_DOCUMENT_BYTES, headers=accepted, form=form, auth=auth
                 )
         except (NoAnswerError, AddressRefusedError) as error:
-            raise DirectoryUnavailableError(error.message) from error
+            raise OidcUnavailableError(error.message) from error
 
     # --- what it means ---
 
