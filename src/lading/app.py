@@ -325,7 +325,7 @@ def make_rest(parts: Parts, *, everyone: Principal = ANONYMOUS) -> Door:
     keys = PublicKeys(parts.database, parts.clock)
     certificates = make_certificates(boot.settings, parts.folder, parts.database, parts.secrets)
     bundles = ClientBundles(parts.client_authority, keys, parts.clock, boot.service, certificates.authority_pem)
-    site = cluster_api.Site(boot.service, boot.port, boot.replica, __version__)
+    site = cluster_api.Site(boot.service, boot.port, boot.replica, __version__, parts.folder.tls / "certificate.pem")
     jobs = jobs_api.JobUseCases(
         Queue(parts.database, parts.clock),
         Schedules(parts.database, parts.clock),

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lading.accounts.directories import DirectoryInvalidError, DirectoryUnavailableError, DirectoryUser, LeftOut
-from lading.accounts.directories import ldap as ldap_module
-from lading.accounts.directories.ldap import Entry, LdapDirectory, is_active, normal_dn
+from lading.accounts.directories import ldap_session
+from lading.accounts.directories.ldap import LdapDirectory, is_active
+from lading.accounts.directories.ldap_session import Entry, normal_dn
 from lading.accounts.directories.ldap_settings import LdapSettings, MemberSync
 from support.openldap import (
     GROUPS,
@@ -225,7 +226,7 @@ class Cut:
 def test_a_directory_that_stops_half_way_is_an_error(
     server: OpenLdap, monkeypatch: pytest.MonkeyPatch, *, silent: bool
 ) -> None:
-    monkeypatch.setattr(ldap_module, "_ANSWER_SECONDS", 1)
+    monkeypatch.setattr(ldap_session, "_SILENCE_SECONDS", 1)
     way = Cut(server, 10_000, silent=silent)
     try:
         with pytest.raises(DirectoryUnavailableError):

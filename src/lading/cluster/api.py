@@ -1,12 +1,15 @@
 """Settings, features and state in `/api/v0/meta`, and the version. Source: DTR reference 1.2, 1.3, 3.1 and 6.5."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
 from lading.access import Permission, Principal, System, decide
+from lading.cluster.alerts import plan_alerts
 from lading.cluster.replicas import Replicas
 from lading.cluster.site import KEYS, LiveSettings, SettingInvalidError, Value, parse_value, plain_value
 from lading.core.clock import Clock, rfc3339
@@ -14,6 +17,7 @@ from lading.core.errors import DeniedError
 from lading.database import Database
 from lading.database.locks import find_holder
 from lading.events.log import Actor
+from lading.keys.server_certificate import certificate_end
 from lading.registry.garbage import LOCK
 from lading.web.api import SignedIn
 
@@ -55,6 +59,7 @@ class Site:
     port: int
     replica: str
     version: str
+    certificate: Path  # that the server shows; PEM
 
 
 def router(database: Database, live: LiveSettings, replicas: Replicas, clock: Clock, site: Site) -> APIRouter:
@@ -85,6 +90,15 @@ def router(database: Database, live: LiveSettings, replicas: Replicas, clock: Cl
             "db_version": 0,
             "ucpHost": site.host,
         }
+
+    @routes.get("/meta/alerts", summary="What an administrator should look at now")
+    async def alerts(who: SignedIn) -> list[dict[str, Any]]:
+        _check_admin(who)
+        ends_at = await asyncio.to_thread(certificate_end, site.certificate)
+        found = plan_alerts(
+            await replicas.list(), read_only=live.current.read_only, certificate_ends_at=ends_at, now=clock.now()
+        )
+        return [{"id": one.id, "class": one.level, "message": one.message, "url": one.url} for one in found]
 
     @routes.get("/meta/cluster_status", summary="The replicas and how they are")
     async def cluster_status(who: SignedIn) -> dict[str, Any]:

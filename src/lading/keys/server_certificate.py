@@ -143,3 +143,11 @@ def _read_own(files: OwnFiles) -> KeyPair:
         return KeyPair(files.certificate.read_text(), files.key.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise CertificateInvalidError(f"can't read tls.certificate or tls.key: {error}") from error
+
+
+def certificate_end(path: Path) -> datetime | None:
+    """Until when the certificate in the PEM file is good; None when there is none to read. Blocks."""
+    try:
+        return load_pem_x509_certificates(path.read_bytes())[0].not_valid_after_utc
+    except (OSError, ValueError):
+        return None
