@@ -42,11 +42,13 @@ class World:
     ours: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
     _kept: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
+    _questions: list[tuple[str, str]] = field(default_factory=list)
 
     def keep(self) -> None:
         """The world as it is now is what `undo` brings back."""
         with closing(sqlite3.connect(self.file)) as live:
             live.backup(self._kept)
+        self._questions = _questions(self._kept)
 
     def undo(self) -> None:
         with closing(sqlite3.connect(self.file)) as live:
@@ -55,8 +57,11 @@ class World:
     def changes(self) -> list[str]:
         """The tables that are not as they were kept."""
         with closing(sqlite3.connect(self.file)) as live:
-            now, then = _rows(live), _rows(self._kept)
-        return [table for table in now if now[table] != then[table]]
+            return [
+                table
+                for table, question in self._questions
+                if live.execute(question).fetchall() != self._kept.execute(question).fetchall()
+            ]
 
     async def done(self, method: str, path: str, form: object = None) -> Any:
         """What the admin gets for it."""
@@ -65,12 +70,12 @@ class World:
         return answer.json() if answer.content else None
 
 
-def _rows(database: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
-    found = {}
+def _questions(database: sqlite3.Connection) -> list[tuple[str, str]]:
+    found = []
     for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
         if table not in _PASSING and not table.startswith("sqlite_"):
             columns = {row[1] for row in database.execute(f"PRAGMA table_info({table})")} - _PASSING_COLUMNS
-            found[table] = database.execute(f"SELECT {', '.join(sorted(columns))} FROM {table}").fetchall()  # noqa: S608 — our own names
+            found.append((table, f"SELECT {', '.join(sorted(columns))} FROM {table}"))  # noqa: S608 — our own names
     return found
 
 

@@ -43,6 +43,21 @@ def domain() -> Iterator[ActiveDirectory]:
     running.close()
 
 
+_open: list[LdapDirectory] = []
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    while _open:
+        _open.pop().close()
+
+
+def opened(settings: LdapSettings) -> LdapDirectory:
+    _open.append(LdapDirectory(settings, datetime.now(UTC), seconds=20))
+    return _open[-1]
+
+
 def directory(domain: ActiveDirectory, **search: Any) -> LdapDirectory:
     user_search = {
         "baseDN": USERS,
@@ -57,7 +72,7 @@ def directory(domain: ActiveDirectory, **search: Any) -> LdapDirectory:
         "tlsSkipVerify": True,  # its certificate names no host that we could call it by
         "userSearchConfigs": [{**user_search, **search}],
     }
-    return LdapDirectory(LdapSettings.model_validate(document), datetime.now(UTC))
+    return opened(LdapSettings.model_validate(document))
 
 
 def names(asked: LdapDirectory, *, active: bool = True) -> set[str]:
@@ -117,8 +132,8 @@ def test_without_tls_the_domain_takes_no_password(domain: ActiveDirectory) -> No
         "readerPassword": ADMIN_PASSWORD,
         "userSearchConfigs": [{"baseDN": USERS, "usernameAttr": "sAMAccountName"}],
     }
-    plain = LdapDirectory(LdapSettings.model_validate(document), datetime.now(UTC))
+    plain = opened(LdapSettings.model_validate(document))
     with pytest.raises(Exception, match=r"strong|Strong|confidentiality|TLS"):
         plain.find("user1")
     encrypted = LdapSettings.model_validate({**document, "startTLS": True, "tlsSkipVerify": True})
-    assert LdapDirectory(encrypted, datetime.now(UTC)).find("user1") is not None
+    assert opened(encrypted).find("user1") is not None

@@ -53,6 +53,21 @@ def server() -> Iterator[OpenLdap]:
     running.close()
 
 
+_open: list[LdapDirectory] = []
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    while _open:
+        _open.pop().close()
+
+
+def opened(settings: LdapSettings) -> LdapDirectory:
+    _open.append(LdapDirectory(settings, NOW, seconds=20))
+    return _open[-1]
+
+
 def directory(server: OpenLdap, *searches: dict[str, Any], **more: Any) -> LdapDirectory:
     document = {
         "serverURL": server.url,
@@ -61,7 +76,7 @@ def directory(server: OpenLdap, *searches: dict[str, Any], **more: Any) -> LdapD
         "userSearchConfigs": list(searches) or [{"baseDN": PEOPLE}],
         **more,
     }
-    return LdapDirectory(LdapSettings.model_validate(document), NOW)
+    return opened(LdapSettings.model_validate(document))
 
 
 def names(found: LdapDirectory) -> list[str]:

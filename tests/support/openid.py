@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from support.apps import SERVICE
 from support.certificates import Issuer, root
 from support.go_tools import TOOLS
 
@@ -80,13 +81,14 @@ def start_providers(folder: Path, redirect_uris: dict[str, str]) -> OpenIdProvid
         "hosts": _HOSTS,
         "people": str(people),
     }
-    process = subprocess.Popen(
-        ["node", str(modules / "provider.mjs"), json.dumps(asked)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "provider.log").open("w"),
-        text=True,
-    )
+    with (folder / "provider.log").open("w") as log:
+        process = subprocess.Popen(
+            ["node", str(modules / "provider.mjs"), json.dumps(asked)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
@@ -97,7 +99,7 @@ def start_providers(folder: Path, redirect_uris: dict[str, str]) -> OpenIdProvid
 @pytest.fixture(scope="session")
 def openid_providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProviders]:
     """The session's providers, for the app as `support.apps` composes it."""
-    uris = {name: f"https://registry.test:5443/oidc/{name}/callback" for name in _HOSTS}
+    uris = {name: f"https://{SERVICE}/oidc/{name}/callback" for name in _HOSTS}
     started = start_providers(tmp_path_factory.mktemp("openid"), uris)
     yield started
     assert started.process.stdin is not None
@@ -147,7 +149,7 @@ async def sign_in_there(browser: httpx.AsyncClient, at: str, subject: str) -> ht
     for _ in range(_STEPS):
         if answer.is_redirect:
             url = urljoin(url, answer.headers["location"])
-            if "/oidc/" in url and "registry.test" in url:
+            if url.startswith(f"https://{SERVICE}/oidc/"):
                 return answer
             answer = await browser.get(url)
             continue

@@ -176,7 +176,9 @@ def _wanted(kind: str, contains: str) -> ColumnElement[bool]:
     where = FILTERS[kind]
     if contains:
         pattern = like_pattern(contains)
-        where = where & or_(holds_word(accounts.c.name, pattern), holds_word(accounts.c.full_name, pattern))
+        # Names are in lower case: telling cases apart is the cheaper comparison.
+        named = accounts.c.name.contains(contains.lower(), autoescape=True)
+        where = where & or_(named, holds_word(accounts.c.full_name, pattern))
     return where
 
 

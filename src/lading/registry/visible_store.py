@@ -68,9 +68,11 @@ async def _first(connection: AsyncConnection, asked: _Asked, *, start: str, limi
     principal, where = asked.principal, asked.where
     if principal.is_anonymous or principal.is_admin or asked.namespace is not None or principal.narrowing is not None:
         return await repository_store.list_repositories(connection, where, start=start, limit=limit)
-    after = select(_name).where(_name >= start, _with(asked.contains, _name)).order_by(_name).offset(_STRETCH).limit(1)
-    end = await connection.scalar(after)
-    within = where if end is None else and_(where, _name < end)
+    stretch = select(_name).where(_name >= start, _with(asked.contains, _name)).order_by(_name).limit(_STRETCH + 1)
+    names = list(await connection.scalars(stretch))
+    end = names[_STRETCH] if len(names) > _STRETCH else None
+    # Few names hold the word: they are looked up, not searched for again.
+    within = and_(where, _name.in_(names[:_STRETCH]) if asked.contains else _name < end if end else true())
     found = await repository_store.list_repositories(connection, within, start=start, limit=limit)
     if end is None or len(found) == limit:
         return found

@@ -79,13 +79,18 @@ class LdapSession:
     def __init__(self, domain: Domain, deadline: float) -> None:
         self._domain = domain
         reader, password = domain.reader, domain.password.get_secret_value()
+        if reader and not password:
+            raise DirectoryInvalidError(f"the reader {reader} has no password: give readerPassword")
         self._connection = _connect(domain, reader, password, deadline)
-        result = _bind(self._connection, domain)
-        if result["result"] != _SUCCESS:
-            self.close()
+        try:
+            result = _bind(self._connection, domain)
             if result["result"] in _REFUSED:
                 raise DirectoryInvalidError(f"{domain.url} refuses the reader {reader}: check readerDN, readerPassword")
-            raise _failed(domain, f"the reader {reader}", result)
+            if result["result"] != _SUCCESS:
+                raise _failed(domain, f"the reader {reader}", result)
+        except BaseException:
+            self.close()
+            raise
 
     def search(self, base: str, wanted: str, attributes: Sequence[str], *, scope: Scope) -> Iterator[Entry]:
         """The entries found, in the server's order, as they come.
