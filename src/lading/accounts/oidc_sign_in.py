@@ -193,13 +193,11 @@ async def _set_teams(
     names = frozenset(providers)
     wanted = [key for key, team in linked.items() if is_linked(team.link, provider, groups, names)]
     plan = plan_members(wanted, await oidc_store.teams_of(unit, account.id) & linked.keys())
-    for key in sorted(plan.add):
-        await oidc_store.join_team(unit, linked[key], account.id, now)
     if plan.remove:
         await oidc_store.leave_teams(unit, plan.remove, account.id)
-    changes = [(EventType.CREATE, key) for key in sorted(plan.add)] + [
-        (EventType.DELETE, key) for key in sorted(plan.remove)
-    ]
-    for kind, key in changes:
-        told = f"member of {linked[key].title}"
-        await record(unit, now, Event(kind, SYSTEM, ObjectType.MEMBER, account.id, account.name, content=told))
+    for key in sorted(plan.add):
+        await oidc_store.join_team(unit, linked[key], account.id, now)
+    for kind, keys in ((EventType.DELETE, plan.remove), (EventType.CREATE, plan.add)):
+        told = [f"member of {linked[key].title}" for key in sorted(keys)]
+        events = [Event(kind, SYSTEM, ObjectType.MEMBER, account.id, account.name, content=one) for one in told]
+        await record(unit, now, *events)

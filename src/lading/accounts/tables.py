@@ -106,11 +106,12 @@ public_keys = Table(  # Source: DTR reference 1.6, publicKeys; client bundles ar
     "public_keys",
     metadata,
     Column("account_id", String(36), ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
-    Column("id", String(64), primary_key=True, index=True),  # SHA-256 of the DER public key, in hex
+    Column("id", String(64), primary_key=True),  # SHA-256 of the DER public key, in hex
     Column("public_key", String, nullable=False),  # PEM
     Column("label", String(255), nullable=False, server_default=""),
     Column("certificates", String, nullable=False, server_default="[]"),  # JSON: [{"label", "cert"}]
     Column("created_at", Moment, nullable=False),
+    Index("ux_public_keys_id", "id", unique=True),  # a key names one account
 )
 
 sessions = Table(

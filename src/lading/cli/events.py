@@ -12,9 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
-from lading.cli.output import Json, print_table
+from lading.cli.output import Json, print_table, shown
 from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, repository_path, run_api
 from lading.core.durations import parse_duration
 from lading.core.errors import InvalidError, SettingsError
@@ -79,7 +78,7 @@ def list_events(
             item.get("address", ""),
             item.get("outcome", ""),
         )
-        table.add_row(*map(_shown, words))
+        table.add_row(*map(shown, words))
     print_table(table)
 
 
@@ -163,8 +162,3 @@ def _moment(option: str, text: str) -> str:
     except ValueError as error:
         raise SettingsError(f"{option} is {text!r}: {_Bound}") from error
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).isoformat()
-
-
-def _shown(text: str) -> Text:
-    # What people call things is shown as it is, and never obeyed: neither by Rich nor by the terminal.
-    return Text("".join(c if c.isprintable() else "?" for c in text))

@@ -92,7 +92,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_public_keys")),
     )
-    op.create_index(op.f("ix_public_keys_id"), "public_keys", ["id"], unique=False)
+    op.create_index("ux_public_keys_id", "public_keys", ["id"], unique=True)
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=64), nullable=False),
