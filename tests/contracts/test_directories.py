@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from lading.accounts.directories import DirectoryInvalidError, DirectoryUnavailableError, DirectoryUser, LeftOut
-from lading.accounts.directories import ldap_session
+from lading.accounts.directories import (
+    DirectoryInvalidError,
+    DirectoryUnavailableError,
+    DirectoryUser,
+    LeftOut,
+    ldap_session,
+)
 from lading.accounts.directories.ldap import LdapDirectory, is_active
 from lading.accounts.directories.ldap_session import Entry, normal_dn
 from lading.accounts.directories.ldap_settings import LdapSettings, MemberSync

@@ -312,3 +312,138 @@ async def test_settings_that_can_not_be_are_refused(doors: Doors, document: dict
         assert (await alice.put(LDAP, json={})).status_code == 403
         assert (await alice.get(LDAP)).status_code == 403
         assert (await alice.post(f"{LDAP}/tryLogin", json={"username": "x"})).status_code == 403
+
+
+# --- what would give an account to the wrong one, or take away too much --------------------------------------------------
+
+one_database = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+FIRST, SECOND = f"ou=first,{PEOPLE}", f"ou=second,{PEOPLE}"
+
+
+def add_two_named_ann(server: OpenLdap) -> list[dict[str, Any]]:
+    """Two of one name in two places; the searches by which they are found."""
+    for place, domain in ((FIRST, "first.test"), (SECOND, "second.test")):
+        server.add(place, "organizationalUnit")
+        who = {"cn": "ann", "sn": "x", "mail": f"ann@{domain}", "userPassword": f"password at {domain}"}
+        server.add(f"cn=ann,{place}", "inetOrgPerson", **who)
+    return [{"baseDN": place, "usernameAttr": "mail"} for place in (FIRST, SECOND)]
+
+
+@one_database
+async def test_of_two_of_one_name_the_second_never_gets_the_firsts_account(joined: Joined) -> None:
+    searches = add_two_named_ann(joined.server)
+    await joined.use(userSearchConfigs=searches)
+    assert await joined.status("ann@first.test", "password at first.test") == 200
+    assert await joined.status("ann", "password at first.test") == 200
+    assert await joined.status("ann@second.test", "password at second.test") == 401
+    assert await joined.status("ann", "password at second.test") == 401
+    # Nor when the searches change places while the first one is there.
+    await joined.use(userSearchConfigs=searches[::-1])
+    assert await joined.status("ann", "password at second.test") == 401
+    joined.server.delete(f"cn=ann,{FIRST}")
+    assert await joined.status("ann", "password at second.test") == 200
+
+
+@one_database
+@pytest.mark.parametrize("just_in_time", [True, False], ids=["just in time", "synced"])
+async def test_who_is_called_otherwise_at_the_same_place_gets_a_new_account(
+    joined: Joined, *, just_in_time: bool
+) -> None:
+    searches = add_two_named_ann(joined.server)
+    await joined.use(userSearchConfigs=searches[:1], jitUserProvisioning=just_in_time)
+    await joined.sync()
+    assert await joined.status("ann", "password at first.test") == 200
+    joined.server.replace(f"cn=ann,{FIRST}", "mail", ["berta@first.test"])
+    log = await joined.sync()
+    assert await joined.status("berta", "password at first.test") == 200
+    joined.doors.parts.directory._right.clear()
+    joined.doors.parts.directory._there.clear()
+    assert await joined.status("ann", "password at first.test") == 401
+    if not just_in_time:
+        assert "made" in log.about("berta:")
+        assert "shut out" in log.about("ann:")
+
+
+@one_database
+async def test_searches_that_find_nobody_shut_nobody_out(joined: Joined) -> None:
+    await joined.use(jitUserProvisioning=False)
+    await joined.sync()
+    await joined.use(
+        jitUserProvisioning=False, userSearchConfigs=[{"baseDN": PEOPLE, "filter": "(objectClass=device)"}]
+    )
+    with pytest.raises(LadingError, match="find nobody, and 5 active"):
+        await joined.sync()
+    assert (await joined.done("GET", f"{ENZI}/user1"))["isActive"] is True
+    await joined.use(jitUserProvisioning=False, userSearchConfigs=[{"baseDN": f"ou=nothing,{PEOPLE}"}])
+    with pytest.raises(LadingError, match=f"has no ou=nothing,{PEOPLE}"):
+        await joined.sync()
+
+
+@one_database
+async def test_what_is_wrong_with_the_directory_is_not_told_to_those_who_sign_in(joined: Joined) -> None:
+    await joined.use(readerPassword="not the reader's")
+    async with joined.doors.client("user1", PASSWORD) as client:
+        answer = await client.get("/auth/token", params={"service": SERVICE})
+    assert answer.status_code == 503
+    for word in ("reader", "localhost", "ldap", "dc="):
+        assert word not in answer.text
+
+
+@one_database
+async def test_a_new_account_waits_for_a_sync_that_puts_it_into_its_teams(joined: Joined) -> None:
+    await joined.use()
+    sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
+    await joined.done("PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json=sync)
+    for name in ("user1", "user2"):
+        assert await joined.status(name) == 200
+    jobs = await joined.done("GET", "/api/v0/jobs", params={"action": "ldap-sync"})
+    assert [job["status"] for job in jobs["jobs"]] == ["waiting"]
+    await joined.sync()
+    assert await joined.members("acme/teams/builders") == ["user1", "user2"]
+
+
+@one_database
+async def test_who_is_in_no_synced_team_any_more_leaves_the_organization_and_a_sync_switched_off_leaves_all(
+    joined: Joined,
+) -> None:
+    await joined.use(jitUserProvisioning=False)
+    sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
+    path = f"{ENZI}/acme/teams/builders/memberSyncConfig"
+    await joined.done("PUT", path, json=sync)
+    await joined.sync()
+    joined.server.replace(BUILDERS, "member", [dn("user2")])
+    assert "1 members left" in (await joined.sync()).about("acme:")
+    assert await joined.members("acme") == ["user2"]
+    await joined.done("PUT", path, json={**sync, "enableSync": False})
+    assert await joined.members("acme/teams/builders") == ["user2"]
+    await joined.done("DELETE", f"{ENZI}/acme/teams/builders/members/user2")
+    await joined.done("DELETE", f"{ENZI}/acme/members/user2")
+
+
+@one_database
+async def test_the_last_administrator_stays_one(joined: Joined) -> None:
+    admins = {"enableSync": True, "groupDN": ADMINS, "groupMemberAttr": "member"}
+    await joined.use(jitUserProvisioning=False, adminSyncOpts=admins)
+    await joined.sync()
+    async with joined.doors.client("user3", PASSWORD) as client:
+        assert (await client.patch(f"{ENZI}/admin", json={"isAdmin": False})).status_code == 200
+    joined.server.replace(ADMINS, "member", [dn("gone")])
+    assert "user3 stays one" in (await joined.sync()).about("administrators:")
+    joined.server.delete(dn("user3"))
+    assert "last administrator" in (await joined.sync()).about("user3: left in")
+
+
+@one_database
+async def test_a_tried_login_says_why_a_name_is_not_found(joined: Joined) -> None:
+    search = {"baseDN": PEOPLE, "filter": "(cn=Full Name 1)"}
+    builders = {"baseDN": PEOPLE, "matchGroup": True, "matchGroupDN": BUILDERS}
+    await joined.use(userSearchConfigs=[search, builders])
+    sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
+    await joined.done("PUT", f"{ENZI}/acme/teams/builders/memberSyncConfig", json=sync)
+    told = await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "user4"})
+    assert "the filter (cn=Full Name 1) leaves it out" in told["searches"][0]
+    assert f"not in the group {BUILDERS}" in told["searches"][1]
+    told = await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "nobody"})
+    assert "no entry has (uid=nobody)" in told["searches"][0]
+    told = await joined.done("POST", f"{LDAP}/tryLogin", json={"username": "user2"})
+    assert told["belongsTo"] == [{"name": "acme/builders", "isMember": True}]

@@ -71,14 +71,14 @@ class AccountAuthenticator:
         """The account whose access token, or whose session's secret, it is. Errors: UnauthenticatedError, TooManyError."""
         if is_session_secret(secret):
             use = await self._sessions.use(secret)
-            if use is None or not await self._sign_in.is_in(use.account):
+            if use is None:
                 raise SessionOverError
             return use.account.principal
         return (await self._sign_in.by_token(secret, address=address)).principal
 
     async def sign_in_by_session(self, secret: str) -> BrowserSession | None:
         use = await self._sessions.use(secret)
-        if use is None or not await self._sign_in.is_in(use.account):
+        if use is None:
             return None
         renewed = self._sessions.cookies(secret, use.session) if use.is_extended else []
         return BrowserSession(use.account.principal, use.proves_intent, renewed)

@@ -98,11 +98,11 @@ def export(
 ) -> None:
     """Print all events as JSON lines, newest first, a page at a time."""
     path, query = _asked(after, before, kind, object_kind, repository, no_pulls=no_pulls)
-    shown = Console(stderr=True)
+    terminal = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("events: {task.completed}, {task.description}"), TimeElapsedColumn())
 
     async def work(api: Api) -> None:
-        with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+        with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
             task = bar.add_task("from the newest on", total=None)
             async for item in _iter(api, path, query, actor, page_size=1000):
                 sys.stdout.write(json.dumps(item, separators=(",", ":")) + "\n")

@@ -1,11 +1,13 @@
 """What an ID token must be, which groups are which teams', and what an account is called."""
 
+import base64
+import hmac
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from joserfc import jws, jwt
-from joserfc.jwk import ECKey, Key, OctKey, RSAKey
+from joserfc.jwk import ECKey, Key, RSAKey
 
 from lading.accounts.directories.oidc import ALGORITHMS, OidcRefusedError, _keys_of, verify_id_token
 from lading.accounts.directories.oidc_settings import is_linked
@@ -30,6 +32,14 @@ def sign(key: Key, algorithm: str, header: dict[str, Any] | None = None, **claim
     whole = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
     registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
     return jwt.encode({"alg": algorithm, **(header or {})}, whole, key, [algorithm], registry)
+
+
+def with_secret(secret: bytes) -> str:
+    """A token with these bytes as an HMAC secret, which joserfc would not make."""
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=").decode()
+    signed = f"{header}.{sign(EC_KEY, 'ES256').split('.')[1]}"
+    mac = base64.urlsafe_b64encode(hmac.digest(secret, signed.encode(), "sha256")).rstrip(b"=").decode()
+    return f"{signed}.{mac}"
 
 
 def verified(token: str, key: Key = EC_KEY) -> Any:
@@ -62,21 +72,17 @@ def test_a_token_for_somebody_or_something_else_is_refused(claims: dict[str, Any
 
 
 def test_only_the_issuers_key_and_asymmetric_algorithms_count() -> None:
-    public = EC_KEY.as_pem(private=False)
-    with pytest.warns(UserWarning):
-        confused = OctKey.import_key(public)
     forged = {
         "another key": sign(OTHER_KEY, "ES256"),
         "a key of its own": sign(OTHER_KEY, "ES256", {"jwk": OTHER_KEY.as_dict(private=False)}),
-        "the public key as a secret": sign(confused, "HS256"),
+        "the public key as a secret": with_secret(EC_KEY.as_pem(private=False)),
         "no signature": sign(EC_KEY, "ES256").rpartition(".")[0] + ".",
         "none": "eyJhbGciOiJub25lIn0." + sign(EC_KEY, "ES256").split(".")[1] + ".",
         "not a token": "x",
     }
-    for why, token in forged.items():
+    for token in forged.values():
         with pytest.raises(OidcRefusedError):
             verified(token)
-            pytest.fail(why)
     assert not any(name.startswith("HS") or name == "none" for name in ALGORITHMS)
 
 

@@ -83,11 +83,7 @@ class LdapSession:
             raise DirectoryInvalidError(f"the reader {reader} has no password: give readerPassword")
         self._connection = _connect(domain, reader, password, deadline)
         try:
-            result = _bind(self._connection, domain)
-            if result["result"] in _REFUSED:
-                raise DirectoryInvalidError(f"{domain.url} refuses the reader {reader}: check readerDN, readerPassword")
-            if result["result"] != _SUCCESS:
-                raise _failed(domain, f"the reader {reader}", result)
+            _check_reader(domain, _bind(self._connection, domain))
         except BaseException:
             self.close()
             raise
@@ -152,6 +148,13 @@ class LdapSession:
     def close(self) -> None:
         """The connection is given back."""
         _close(self._connection)
+
+
+def _check_reader(domain: Domain, result: Mapping[str, Any]) -> None:
+    if result["result"] in _REFUSED:
+        raise DirectoryInvalidError(f"{domain.url} refuses the reader {domain.reader}: check readerDN, readerPassword")
+    if result["result"] != _SUCCESS:
+        raise _failed(domain, f"the reader {domain.reader}", result)
 
 
 def can_bind(domain: Domain, dn: str, password: str, deadline: float) -> bool:
