@@ -59,16 +59,34 @@ def answer(client: socket.socket, kind: int, code: int) -> bytes:
     return asked
 
 
+def answering_binds(code: int) -> Serve:
+    def serve(client: socket.socket) -> None:
+        answer(client, 0x61, code)
+        time.sleep(1)
+
+    return serve
+
+
+def saying(data: bytes) -> Serve:
+    """Says so, and then nothing."""
+
+    def serve(client: socket.socket) -> None:
+        client.sendall(data)
+        time.sleep(10)
+
+    return serve
+
+
 @pytest.mark.parametrize("code", [3, 4, 5, 6, 9, 10, 14, 51, 80])
 def test_only_success_is_a_sign_in(serving: Callable[[Serve], int], code: int) -> None:
-    port = serving(lambda client: [answer(client, 0x61, code), time.sleep(1)] and None)
+    port = serving(answering_binds(code))
     with pytest.raises(LadingError):
         can_bind(domain(port), "uid=ann,dc=lab", "any password", time.monotonic() + 5)
 
 
 @pytest.mark.parametrize(("code", "right"), [(0, True), (49, False), (53, False), (19, False)])
 def test_a_server_says_yes_or_no(serving: Callable[[Serve], int], code: int, *, right: bool) -> None:
-    port = serving(lambda client: [answer(client, 0x61, code), time.sleep(1)] and None)
+    port = serving(answering_binds(code))
     assert can_bind(domain(port), "uid=ann,dc=lab", "any password", time.monotonic() + 5) is right
 
 
@@ -111,10 +129,10 @@ def endless(client: socket.socket) -> None:
     [
         drip,
         endless,
-        lambda client: time.sleep(10),
-        lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.9\r\n" * 10) or time.sleep(10),
-        lambda client: client.sendall(b"\x30\x05\x02\x01\x01\x61\x00") or time.sleep(10),
-        lambda client: client.sendall(b"\x30\x80\x00\x00") or time.sleep(10),
+        saying(b""),
+        saying(b"SSH-2.0-OpenSSH_9.9\r\n" * 10),
+        saying(b"\x30\x05\x02\x01\x01\x61\x00"),
+        saying(b"\x30\x80\x00\x00"),
         lambda client: client.shutdown(socket.SHUT_RDWR),
     ],
     ids=["a byte now and then", "a message of 2 GiB", "silence", "not LDAP", "a broken answer", "no length", "the end"],

@@ -29,7 +29,6 @@ ENZI = "/enzi/v0/accounts"
 LDAP = "/enzi/v0/config/auth/ldap"
 BUILDERS, OWNERS, ADMINS = (f"cn={name},{GROUPS}" for name in ("builders", "owners", "admins"))
 
-
 on_one_database = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 """For what asks the database nothing new."""
 
@@ -122,6 +121,7 @@ async def test_a_user_signs_in_and_has_an_account_from_then_on(joined: Joined) -
         assert (await client.post(f"{ENZI}/user1/changePassword", json=change)).status_code == 400
 
 
+@on_one_database
 async def test_a_local_account_is_never_taken_over(joined: Joined) -> None:
     await joined.use()
     assert await joined.status("alice") == 401
@@ -221,6 +221,7 @@ async def test_teams_owners_and_administrators_follow_the_directory(joined: Join
     assert [item["name"] for item in admins["accounts"]] == ["admin", "user2"]
 
 
+@on_one_database
 async def test_attack_20_whom_a_group_dropped_can_not_pull_any_more(joined: Joined) -> None:
     """CVE-2025-23208: bearer tokens already out included."""
     await joined.use(jitUserProvisioning=False)
@@ -316,7 +317,6 @@ async def test_settings_that_can_not_be_are_refused(doors: Doors, document: dict
 
 # --- what would give an account to the wrong one, or take away too much --------------------------------------------------
 
-one_database = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 FIRST, SECOND = f"ou=first,{PEOPLE}", f"ou=second,{PEOPLE}"
 
 
@@ -329,7 +329,7 @@ def add_two_named_ann(server: OpenLdap) -> list[dict[str, Any]]:
     return [{"baseDN": place, "usernameAttr": "mail"} for place in (FIRST, SECOND)]
 
 
-@one_database
+@on_one_database
 async def test_of_two_of_one_name_the_second_never_gets_the_firsts_account(joined: Joined) -> None:
     searches = add_two_named_ann(joined.server)
     await joined.use(userSearchConfigs=searches)
@@ -344,7 +344,7 @@ async def test_of_two_of_one_name_the_second_never_gets_the_firsts_account(joine
     assert await joined.status("ann", "password at second.test") == 200
 
 
-@one_database
+@on_one_database
 @pytest.mark.parametrize("just_in_time", [True, False], ids=["just in time", "synced"])
 async def test_who_is_called_otherwise_at_the_same_place_gets_a_new_account(
     joined: Joined, *, just_in_time: bool
@@ -364,7 +364,7 @@ async def test_who_is_called_otherwise_at_the_same_place_gets_a_new_account(
         assert "shut out" in log.about("ann:")
 
 
-@one_database
+@on_one_database
 async def test_searches_that_find_nobody_shut_nobody_out(joined: Joined) -> None:
     await joined.use(jitUserProvisioning=False)
     await joined.sync()
@@ -379,7 +379,7 @@ async def test_searches_that_find_nobody_shut_nobody_out(joined: Joined) -> None
         await joined.sync()
 
 
-@one_database
+@on_one_database
 async def test_what_is_wrong_with_the_directory_is_not_told_to_those_who_sign_in(joined: Joined) -> None:
     await joined.use(readerPassword="not the reader's")
     async with joined.doors.client("user1", PASSWORD) as client:
@@ -389,7 +389,7 @@ async def test_what_is_wrong_with_the_directory_is_not_told_to_those_who_sign_in
         assert word not in answer.text
 
 
-@one_database
+@on_one_database
 async def test_a_new_account_waits_for_a_sync_that_puts_it_into_its_teams(joined: Joined) -> None:
     await joined.use()
     sync = {"enableSync": True, "groupDN": BUILDERS, "groupMemberAttr": "member"}
@@ -402,7 +402,7 @@ async def test_a_new_account_waits_for_a_sync_that_puts_it_into_its_teams(joined
     assert await joined.members("acme/teams/builders") == ["user1", "user2"]
 
 
-@one_database
+@on_one_database
 async def test_who_is_in_no_synced_team_any_more_leaves_the_organization_and_a_sync_switched_off_leaves_all(
     joined: Joined,
 ) -> None:
@@ -420,7 +420,7 @@ async def test_who_is_in_no_synced_team_any_more_leaves_the_organization_and_a_s
     await joined.done("DELETE", f"{ENZI}/acme/members/user2")
 
 
-@one_database
+@on_one_database
 async def test_the_last_administrator_stays_one(joined: Joined) -> None:
     admins = {"enableSync": True, "groupDN": ADMINS, "groupMemberAttr": "member"}
     await joined.use(jitUserProvisioning=False, adminSyncOpts=admins)
@@ -433,7 +433,7 @@ async def test_the_last_administrator_stays_one(joined: Joined) -> None:
     assert "last administrator" in (await joined.sync()).about("user3: left in")
 
 
-@one_database
+@on_one_database
 async def test_a_tried_login_says_why_a_name_is_not_found(joined: Joined) -> None:
     search = {"baseDN": PEOPLE, "filter": "(cn=Full Name 1)"}
     builders = {"baseDN": PEOPLE, "matchGroup": True, "matchGroupDN": BUILDERS}

@@ -168,6 +168,7 @@ def token_json(item: AccessToken) -> dict[str, Any]:
         "createdAt": rfc3339(item.created_at),
         "generatedBy": item.generated_by,
         "creatorUa": item.creator_ua,
+        "accountID": item.account_id,
         "expiresAt": rfc3339(item.expires_at),
         "isNarrowed": item.narrowing is not None,
     }

@@ -33,7 +33,7 @@ from lading.database import Database
 from lading.events.log import Actor, Event, EventType, ObjectType, record
 from lading.web.paging import Page, Paging
 
-_TEAM_NAME = re.compile(r"[\w.@-](?:[\w .@-]{0,98}[\w.@-])?")
+_TEAM_NAME = re.compile(r"[\w@](?:[\w .@-]{0,98}[\w.@-])?")
 
 
 @dataclass(frozen=True)
