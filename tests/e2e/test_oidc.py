@@ -310,6 +310,8 @@ async def test_settings_are_an_administrators_and_secrets_stay_inside(world: Wor
             ("first", {"issuer": "https://evil.example"}),
             ("new", {"issuer": "http://localhost"}),
             ("new", {"issuer": "https://user:x@localhost"}),
+            ("new", {"issuer": "https://local\u00e9host"}),
+            ("new", {"issuer": "https://["}),
             ("new", {"clientID": ""}),
             ("new", {"rootCerts": "x"}),
             ("new", {"scopes": ["a b"]}),

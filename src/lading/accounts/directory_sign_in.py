@@ -142,7 +142,7 @@ class DirectorySignIn:
                 return None  # the account is whose it was
         if (account.directory_id, account.full_name) != (user.id, user.full_name):
             async with self._database.write() as unit:
-                await sync_store.forget_places(unit, LDAP, [user.id], but=[account.id])
+                await sync_store.forget_places(unit, LDAP, [user.id])
                 changes = {"directory_id": user.id, "full_name": user.full_name}
                 await store.change_account(unit, account.id, self._clock.now(), **changes)
         return account
@@ -173,7 +173,7 @@ class DirectorySignIn:
         )
         try:
             async with self._database.write() as unit:
-                await sync_store.forget_places(unit, LDAP, [user.id], but=[account.id])
+                await sync_store.forget_places(unit, LDAP, [user.id])
                 await store.add_account(unit, account, now, on_demand=on_demand)
                 made = Event(
                     EventType.CREATE, SYSTEM, ObjectType.ACCOUNT, account.id, object_name=account.name, content=LDAP

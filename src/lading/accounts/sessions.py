@@ -170,7 +170,7 @@ class Sessions:
     async def use(self, secret: str) -> Use | None:
         """Whose session it is, which is used now; None when there is none of that secret (any more)."""
         found = await self.find(secret)
-        if found is None:
+        if found is None or not await self.is_there(found.account):
             return None
         now, session = self.clock.now(), found.session
         expires_at = (await self.settings.current()).extended(session, now)
@@ -182,7 +182,7 @@ class Sessions:
         return Use(found.account, session, is_extended)
 
     async def find(self, secret: str) -> Use | None:
-        """As `use`, without using it."""
+        """As `use`, without using it, and without asking the account's directory: for ending it."""
         if not is_session_secret(secret):
             return None
         row = await self.database.points.first(SESSION_AND_ACCOUNT, id=secret_id(secret))
@@ -196,7 +196,7 @@ class Sessions:
             async with self.database.write(durable=False) as unit:
                 await session_store.delete_session(unit, session.id)
             return None
-        return Use(account, session) if await self.is_there(account) else None
+        return Use(account, session)
 
     async def end(self, use: Use) -> None:
         """The session is over."""

@@ -94,12 +94,15 @@ async def list_ids(connection: AsyncConnection, directory: str) -> Sequence[tupl
     return [(row[0], row[1]) for row in await connection.execute(wanted)]
 
 
-async def forget_places(
-    unit: AsyncConnection, directory: str, places: Collection[str], *, but: Collection[str]
-) -> None:
-    """No account but those lies there: someone is called otherwise by now, or has moved to where another one was."""
-    held = (accounts.c.directory == directory, accounts.c.directory_id.in_(list(places)))
-    await unit.execute(update(accounts).where(*held, accounts.c.id.not_in(list(but))).values(directory_id=None))
+async def forget_places(unit: AsyncConnection, directory: str, places: Collection[str]) -> None:
+    """No account lies there: someone is called otherwise by now, or has moved to where another one was."""
+    # One statement with many parameters, each along the index; with a long list PostgreSQL would compare all with all.
+    leaving = (
+        update(accounts)
+        .where(accounts.c.directory == directory, accounts.c.directory_id == bindparam("place"))
+        .values(directory_id=None)
+    )
+    await unit.execute(leaving, [{"place": place} for place in places])
 
 
 async def add_users(
@@ -123,7 +126,7 @@ async def add_users(
         }
         for user in users
     ]
-    await forget_places(unit, directory, [user.id for user in users], but=())
+    await forget_places(unit, directory, [user.id for user in users])
     await unit.execute(_INSERTS[unit.dialect.name](accounts).on_conflict_do_nothing(), rows)
     made = select(accounts.c.id, accounts.c.name).where(accounts.c.id.in_([row["id"] for row in rows]))
     return [(row[0], row[1]) for row in await unit.execute(made)]
@@ -142,7 +145,7 @@ async def update_users(
     )
     rows = [{"account": key, "full": user.full_name, "place": user.id, "now": now} for key, user in changes]
     # Two may have changed places: nobody's place is taken while they move.
-    await forget_places(unit, directory, [user.id for _, user in changes], but=())
+    await forget_places(unit, directory, [user.id for _, user in changes])
     await unit.execute(changing, rows)
 
 

@@ -45,6 +45,11 @@ _Duration = Annotated[str, Field(max_length=64, description="such as 90s or 1h30
 _ActionName = Annotated[str, Path(max_length=64)]
 _JobId = Annotated[str, Path(max_length=64)]
 
+_LOG: dict[str, Any] = {
+    "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    "application/x-ndjson": {"schema": {"type": "string"}},
+}
+
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -228,6 +233,7 @@ def _add_jobs(routes: APIRouter, use: JobUseCases) -> None:
         summary="Log lines; stream=true sends lines of JSON as they come, until the job ends",
         tags=[*tags],
         response_model=None,
+        responses={200: {"content": _LOG}},
     )
     async def read_log(
         job_id: _JobId,

@@ -22,7 +22,15 @@ _Text = Annotated[str, Field(max_length=_TEXT)]
 
 def _check_issuer(text: str) -> str:
     url = urlsplit(text)
-    if url.scheme != "https" or not url.hostname or url.query or url.fragment or url.username is not None:
+    is_plain = all("!" <= character <= "~" for character in text)
+    if (
+        not is_plain
+        or url.scheme != "https"
+        or not url.hostname
+        or url.query
+        or url.fragment
+        or url.username is not None
+    ):
         raise ValueError("want https://HOST/…, to the letter as the provider writes it")
     return text
 
