@@ -109,9 +109,9 @@ class Oracle:
         return self.who.is_admin or lists or self.owns() or self.belongs() or self.given_by(self.who.grants)
 
 
-@given(principals, some.sampled_from(Permission), resources, some.booleans())
+@given(who=principals, permission=some.sampled_from(Permission), what=resources, anonymous=some.booleans())
 def test_the_decision_agrees_with_the_oracle_in_every_world(
-    who: Principal, permission: Permission, what: Resource, anonymous: bool
+    who: Principal, permission: Permission, what: Resource, *, anonymous: bool
 ) -> None:
     expected = Oracle(who, permission, what).says(anonymous_access=anonymous)
     assert bool(decide(who, permission, what, anonymous_access=anonymous)) is expected
