@@ -46,14 +46,30 @@ class Line:
         """The things that the path names below another; people are nobody's."""
         return [word for word in _WORD.findall(self.path)[1:] if word not in {"member", "reader"}]
 
-    async def ask(self, client: httpx.AsyncClient, words: Mapping[str, str], *, at: str = "") -> httpx.Response:
-        """The answer about the things that `words` names; `at` is another path to ask at."""
-        words = {"new_key": NEW_KEY, **words}
-        path = _put_in(_VALUE.sub(r"\2", at or self.path), words)
+    def path_of(self, words: Mapping[str, str], *, at: str = "") -> str:
+        """The path to the things that `words` names; `at` is another path in its place."""
+        return _put_in(_VALUE.sub(r"\2", at or self.path), words)
+
+    def text_of(self, words: Mapping[str, str]) -> str:
+        """The body about these things, `{}` when there is none."""
+        return _put_in(self.body or "{}", {"new_key": NEW_KEY, **words})
+
+    async def ask(
+        self,
+        client: httpx.AsyncClient,
+        words: Mapping[str, str],
+        *,
+        at: str = "",
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The answer about these things; `body` is another body in its place."""
+        path = self.path_of(words, at=at)
         if self.body is None:
-            return await client.request(self.method, path)
-        headers = {"Content-Type": "application/json"}
-        return await client.request(self.method, path, content=_put_in(self.body, words), headers=headers)
+            return await client.request(self.method, path, headers=headers)
+        kind = {"Content-Type": "application/json"}
+        content = self.text_of(words) if body is None else body
+        return await client.request(self.method, path, content=content, headers={**kind, **(headers or {})})
 
 
 def _put_in(text: str, words: Mapping[str, str]) -> str:

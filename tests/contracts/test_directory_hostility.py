@@ -54,8 +54,8 @@ def domain(port: int, **more: object) -> Domain:
 def answer(client: socket.socket, kind: int, code: int) -> bytes:
     """What came, answered by a result of that kind (RFC 4511: 0x61 bind, 0x78 extended), without text."""
     asked = client.recv(4096)
-    number = asked[4]  # of the message: short ones have their length in one byte
-    client.sendall(bytes([0x30, 12, 2, 1, number, kind, 7, 10, 1, code, 4, 0, 4, 0]))
+    number = asked[2 : 4 + asked[3]]  # the message's, as it came; all of it is short enough for lengths of one byte
+    client.sendall(bytes([0x30, len(number) + 9]) + number + bytes([kind, 7, 10, 1, code, 4, 0, 4, 0]))
     return asked
 
 

@@ -1,10 +1,10 @@
 """Which directory accounts come from, and how it is asked: set by an administrator while the server runs.
 
-Every process reads the settings again after a few seconds. Passwords inside are sealed by the master key.
+Every question is asked by the settings as they are then: one point read, parsed anew when they changed. Passwords inside are
+sealed by the master key.
 """
 
 import json
-import time
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -24,8 +24,11 @@ MANAGED: Final = "managed"
 LDAP: Final = "ldap"
 """Backends, in DTR's words: accounts from here only, or from LDAP, too."""
 Backend = Literal["managed", "ldap"]
-_FRESH_SECONDS = 3.0
-_SETTINGS = Point(select(sign_in_settings.c.value).where(sign_in_settings.c.name == bindparam("name")))
+_SETTINGS = Point(
+    select(sign_in_settings.c.name, sign_in_settings.c.value).where(
+        sign_in_settings.c.name.in_([bindparam("auth"), bindparam("ldap")])
+    )
+)
 
 
 class SettingsInvalidError(InvalidError):
@@ -54,20 +57,17 @@ class DirectorySettings:
         self._clock = clock
         self._secrets = secrets
         self._known = DirectoryChoice()
-        self._read_at = float("-inf")
+        self._texts: dict[str, str] = {}
 
     async def current(self) -> DirectoryChoice:
-        """The settings, at most some seconds old."""
-        if time.monotonic() - self._read_at >= _FRESH_SECONDS:
-            await self.refresh()
-        return self._known
-
-    async def refresh(self) -> DirectoryChoice:
         """The settings as they are now."""
-        backend, ldap = await self._read("auth"), await self._read("ldap")
-        settings = self._opened(ldap) if ldap is not None else NO_LDAP
-        self._known = DirectoryChoice(LDAP if (backend or {}).get("backend") == LDAP else MANAGED, settings)
-        self._read_at = time.monotonic()
+        rows = await self._database.points.rows(_SETTINGS, auth="auth", ldap="ldap")
+        texts = {row[0]: row[1] for row in rows}
+        if texts != self._texts:
+            backend = json.loads(texts.get("auth", "{}")).get("backend")
+            settings = self._opened(json.loads(texts["ldap"])) if "ldap" in texts else NO_LDAP
+            self._known = DirectoryChoice(LDAP if backend == LDAP else MANAGED, settings)
+            self._texts = texts
         return self._known
 
     async def put_backend(self, backend: Backend, *, by: Actor) -> None:
@@ -79,9 +79,8 @@ class DirectorySettings:
 
         Errors: SettingsInvalidError, which names the field.
         """
-        settings = self.parsed(document, (await self.refresh()).ldap)
+        settings = self.parsed(document, (await self.current()).ldap)
         await self._write("ldap", self._sealed(settings), by=by, told=settings.url)
-        await self.refresh()
         return settings
 
     @staticmethod
@@ -150,19 +149,11 @@ class DirectorySettings:
 
     # --- rows ---
 
-    async def _read(self, name: str) -> dict[str, Any] | None:
-        row = await self._database.points.first(_SETTINGS, name=name)
-        if row is None:
-            return None
-        document: dict[str, Any] = json.loads(row[0])
-        return document
-
     async def _write(self, name: str, value: dict[str, Any], *, by: Actor, told: str) -> None:
         now = self._clock.now()
         async with self._database.write() as unit:
             await store.put_settings(unit, name, json.dumps(value), now)
             await record(unit, now, Event(EventType.UPDATE, by, ObjectType.SETTINGS, name, content=told[:255]))
-        self._read_at = float("-inf")
 
     def _sealed(self, settings: LdapSettings) -> dict[str, Any]:
         document = settings.shown()

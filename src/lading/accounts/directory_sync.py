@@ -93,7 +93,7 @@ class DirectorySync:
                 await release(unit, _LOCK, self.holder)
 
     async def _sync(self, context: JobContext) -> None:
-        choice = await self.settings.refresh()
+        choice = await self.settings.current()
         if not choice.uses_ldap:
             await context.log("LDAP is not used: nothing to do (PUT /enzi/v0/config/auth switches it on)")
             return

@@ -63,7 +63,7 @@ def router(settings: DirectorySettings, schedules: Schedules, access: AccountAcc
 
 
 async def _set_schedule(settings: DirectorySettings, schedules: Schedules, by: Actor) -> None:
-    choice = await settings.refresh()
+    choice = await settings.current()
     if choice.uses_ldap and choice.ldap.schedule:
         await schedules.put(SYNC, choice.ldap.schedule, by=by)
     else:
@@ -74,13 +74,13 @@ def _add_settings(routes: APIRouter, settings: DirectorySettings, schedules: Sch
     @routes.get(_BASE, summary="Where accounts come from")
     async def read_backend(who: SignedIn) -> dict[str, str]:
         check_admin(who)
-        return {"backend": (await settings.refresh()).backend}
+        return {"backend": (await settings.current()).backend}
 
     @routes.put(_BASE, summary="Say where accounts come from")
     async def put_backend(form: AuthBackend, who: SignedIn) -> dict[str, str]:
         check_admin(who)
         by = Actor.account(who.account_id)
-        if form.backend == LDAP and not (await settings.refresh()).ldap.url:
+        if form.backend == LDAP and not (await settings.current()).ldap.url:
             raise SettingsInvalidError(f"LDAP has no serverURL yet: PUT {_BASE}/ldap first")
         await settings.put_backend(form.backend, by=by)
         await _set_schedule(settings, schedules, by)
@@ -88,7 +88,7 @@ def _add_settings(routes: APIRouter, settings: DirectorySettings, schedules: Sch
 
     async def read_ldap(who: SignedIn) -> dict[str, Any]:
         check_admin(who)
-        return (await settings.refresh()).ldap.shown()
+        return (await settings.current()).ldap.shown()
 
     async def put_ldap(who: SignedIn, document: _Document) -> dict[str, Any]:
         check_admin(who)
@@ -111,7 +111,7 @@ def _add_trial(routes: APIRouter, settings: DirectorySettings, clock: Clock) -> 
     )
     async def try_login(form: TryLogin, who: SignedIn) -> dict[str, Any]:
         check_admin(who)
-        known = (await settings.refresh()).ldap
+        known = (await settings.current()).ldap
         tried = known if form.settings is None else settings.parsed(form.settings, known)
         targets = [
             *await settings.targets(),

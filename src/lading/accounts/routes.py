@@ -34,7 +34,11 @@ _STATUSES: Mapping[Kind, int] = {
     Kind.UNSUPPORTED: 405,
     Kind.UNAVAILABLE: 503,
 }
-_HEADERS: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+_HEADERS: Headers = [
+    ("content-type", "application/json"),
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+]
 
 
 class MethodNotAllowedError(LadingError):

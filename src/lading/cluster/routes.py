@@ -29,6 +29,7 @@ class OpenDoor:
 
     async def __call__(self, request: Request) -> Answer:
         answer = await self._answer(request)
+        answer.headers = [*answer.headers, ("x-content-type-options", "nosniff")]
         return answer.without_body() if request.method == "HEAD" else answer
 
     async def _answer(self, request: Request) -> Answer:
