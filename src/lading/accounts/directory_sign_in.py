@@ -104,7 +104,8 @@ class DirectorySignIn:
         if known is None:
             user = await self._ask(choice, lambda directory: directory.find(account.name))
             known = user is not None and user.is_active and user.name == account.name
-            self._there[account.id] = known
+            if self._remember:
+                self._there[account.id] = known
         return known
 
     async def find(self, name: str) -> DirectoryUser | None:

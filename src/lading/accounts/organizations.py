@@ -117,7 +117,8 @@ class Organizations:
             known = await organization_store.find_member(unit, organization.id, account.id)
             if known is None:
                 return
-            if known.is_imported:
+            # What is not synced any more can be changed by hand again.
+            if known.is_imported and await store.has_syncs(unit, organization.id):
                 raise SyncedMemberError(account.name)
             if known.is_admin and not force:
                 await self._check_not_last(unit, organization, account)
@@ -240,7 +241,7 @@ class Organizations:
             known = await organization_store.find_team_member(unit, team.id, account.id)
             if known is None:
                 return
-            if known.is_imported:
+            if known.is_imported and await store.is_synced(unit, f"team:{team.id}"):
                 raise SyncedMemberError(account.name)
             await organization_store.delete_team_member(unit, team.id, account.id)
             await record(unit, now, _membership(EventType.DELETE, by, organization, account, "member", team))

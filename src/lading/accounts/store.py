@@ -301,6 +301,15 @@ async def is_synced(connection: AsyncConnection, target: str) -> bool:
     return found is not None and bool(json.loads(found).get("enableSync"))
 
 
+async def has_syncs(connection: AsyncConnection, organization_id: str) -> bool:
+    """True when a directory says who is in some team of the organization, or owns it, and directories are used."""
+    backend = await connection.scalar(select(sign_in_settings.c.value).where(sign_in_settings.c.name == "auth"))
+    if backend is None or json.loads(backend).get("backend") == "managed":
+        return False
+    found = select(member_syncs.c.options).where(member_syncs.c.organization_id == organization_id)
+    return any(json.loads(options).get("enableSync") for options in await connection.scalars(found))
+
+
 async def put_member_sync(
     unit: AsyncConnection, target: str, organization_id: str | None, options: str, now: datetime
 ) -> None:

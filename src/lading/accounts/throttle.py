@@ -24,7 +24,7 @@ class Throttle:
 
     def check(self, name: str, address: str) -> None:
         """Returns while there are not too many failures. Errors: TooManyError."""
-        for key, limit in (((name, address), _PER_PAIR), (("", address), _PER_ADDRESS)):
+        for key, limit in (((name.lower(), address), _PER_PAIR), (("", address), _PER_ADDRESS)):
             count, since = self._failures.get(key, (0, 0.0))
             if count >= limit:
                 wait = max(1, math.ceil(since + _WINDOW_SECONDS - time.monotonic()))
@@ -32,10 +32,10 @@ class Throttle:
 
     def failed(self, name: str, address: str) -> None:
         """One more failure."""
-        for key in ((name, address), ("", address)):
+        for key in ((name.lower(), address), ("", address)):
             count, since = self._failures.get(key, (0, time.monotonic()))
             self._failures[key] = (count + 1, since)
 
     def succeeded(self, name: str, address: str) -> None:
         """The right password wipes this account's failures from this address."""
-        self._failures.pop((name, address), None)
+        self._failures.pop((name.lower(), address), None)
