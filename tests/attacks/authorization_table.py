@@ -145,6 +145,7 @@ DELETE /api/v0/accounts/{namespace=@acme}/robots/{robot=@robot}         401 404 
 GET    /api/v0/meta/settings                                            401 403 403 403 403 403 403 ok  403 403  -    -
 POST   /api/v0/meta/settings                                            401 403 403 403 403 403 403 ok  403 403  -    -
 GET    /api/v0/meta/features                                            401 ok  ok  ok  ok  ok  ok  ok  ok  ok   -    -
+GET    /api/v0/meta/alerts                                              401 403 403 403 403 403 403 ok  403 403  -    -
 GET    /api/v0/meta/cluster_status                                      401 403 403 403 403 403 403 ok  403 403  -    -
 GET    /api/v0/admin/version                                            401 ok  ok  ok  ok  ok  ok  ok  ok  ok   -    -
 GET    /api/v0/events                                                   401 ok  ok  ok  ok  ok  ok  ok  ok  ok   -    -

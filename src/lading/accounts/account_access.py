@@ -29,28 +29,28 @@ class AccountAccess:
 
     async def view(self, who: Principal, name: str) -> Account:
         """The account, when the caller may see it. Errors: AccountUnknownError."""
-        account, holder, standing, namespace = await self._look_up(who, name)
-        if decide(holder, Permission.VIEW_NAMESPACE, Namespace(namespace, is_member=standing.is_member)):
+        account, holder, resource = await self._look_up(who, name)
+        if account is not None and decide(holder, Permission.VIEW_NAMESPACE, resource):
             return account
-        if account.robot_of is None and not account.is_organization and await self._are_together(who, account):
-            return account
-        raise AccountUnknownError(name)
+        are_together = await self._are_together(who, account)
+        if account is None or account.robot_of is not None or account.is_organization or not are_together:
+            raise AccountUnknownError(name)
+        return account
 
     async def manage(self, who: Principal, name: str) -> Account:
         """The account, which the caller may change. Errors: AccountUnknownError; NotAllowedError when he only sees it."""
-        account, holder, standing, namespace = await self._look_up(who, name)
-        if decide(holder, Permission.MANAGE_ACCOUNT, Namespace(namespace, is_member=standing.is_member)):
+        account, holder, resource = await self._look_up(who, name)
+        if account is not None and decide(holder, Permission.MANAGE_ACCOUNT, resource):
             return account
-        await self.view(who, name)
-        raise NotAllowedError(f"change {account.name}")
+        seen = await self.view(who, name)
+        raise NotAllowedError(f"change {seen.name}")
 
     async def organization(
         self, who: Principal, name: str, permission: Permission = Permission.VIEW_NAMESPACE
     ) -> Account:
         """The organization, on which the caller has the permission. Errors: as `manage`; NotAnOrganizationError."""
-        account, holder, standing, namespace = await self._look_up(who, name)
-        resource = Namespace(namespace, is_member=standing.is_member)
-        if not decide(holder, Permission.VIEW_NAMESPACE, resource):
+        account, holder, resource = await self._look_up(who, name)
+        if account is None or not decide(holder, Permission.VIEW_NAMESPACE, resource):
             raise AccountUnknownError(name)
         if not account.is_organization:
             raise NotAnOrganizationError(account.name)
@@ -82,25 +82,31 @@ class AccountAccess:
             raise NotAllowedError(f"change the team {account.name}/{team.name}")
         return account, team
 
-    async def _look_up(self, who: Principal, name: str) -> tuple[Account, Principal, Standing, str]:
-        """The account, the caller with his grants about its namespace, what he is in it, and the namespace's name."""
+    async def _look_up(self, who: Principal, name: str) -> tuple[Account | None, Principal, Namespace]:
+        """The account, the caller with his grants about its namespace, and that namespace, with what he is in it.
+
+        As much is asked about names that nobody has, so that they take as long as those that the caller may not see.
+        """
         async with self.database.read() as connection:
             account = await store.find_account_or_id(connection, name)
             owner = account
             if account is not None and account.robot_of is not None:
                 owner = await store.find_account_by_id(connection, account.robot_of)
             standing = Standing()
-            if owner is not None and owner.is_organization and who.account_id is not None:
-                standing = await organization_store.standing(connection, who.account_id, owner.id)
-        if account is None or owner is None:
-            raise AccountUnknownError(name)
-        return account, await Rights(self.database.points).about(who, owner.name), standing, owner.name
+            if who.account_id is not None and (owner is None or owner.id != who.account_id):
+                standing = await organization_store.standing(
+                    connection, who.account_id, "" if owner is None else owner.id
+                )
+        namespace = name if owner is None else owner.name
+        holder = await Rights(self.database.points).about(who, namespace)
+        return account if owner is not None else None, holder, Namespace(namespace, is_member=standing.is_member)
 
-    async def _are_together(self, who: Principal, account: Account) -> bool:
+    async def _are_together(self, who: Principal, account: Account | None) -> bool:
         if who.account_id is None or not who.is_active or who.narrowing is not None:
             return False
         async with self.database.read() as connection:
-            return await organization_store.share_an_organization(connection, who.account_id, account.id)
+            other = "" if account is None else account.id
+            return await organization_store.share_an_organization(connection, who.account_id, other)
 
 
 def is_admin(who: Principal) -> bool:

@@ -14,6 +14,7 @@ from lading.core.clock import from_microseconds
 from lading.database import Point
 from lading.database.functions import holds_word, like_pattern
 
+_UUID = 36  # characters
 ACCOUNT_COLUMNS = (
     accounts.c.id,
     accounts.c.name,
@@ -101,7 +102,9 @@ async def find_account_by_id(connection: AsyncConnection, account_id: str) -> Ac
 async def find_account_or_id(connection: AsyncConnection, name: str) -> Account | None:
     """The account of that name, or of that id, which may be given as `id:…`."""
     found = await find_account(connection, name)
-    return found or await find_account_by_id(connection, name.removeprefix("id:"))
+    if found is not None or not (name.startswith("id:") or len(name) == _UUID):
+        return found
+    return await find_account_by_id(connection, name.removeprefix("id:"))
 
 
 async def robots_of(connection: AsyncConnection, account_id: str) -> list[Account]:
