@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 AT_ONCE ?= 3# files of tests that run at once: they mostly wait for real servers
+TESTS ?= tests/e2e tests/attacks tests/contracts tests/web tests/unit tests/test_floors.py# the long ones first
 
 .PHONY: help setup packages test-packages serve test check bench bench-accounts bench-ldap scale conformance demo migration lock clean
 
@@ -28,7 +29,7 @@ serve: setup ## Run the registry on https://localhost:5443, its data in ./data
 	@exec $(BIN)/lading serve
 
 test: setup test-packages ## Run all tests, with real clients and servers
-	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --durations 15 $(TESTS)
+	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
 
 check: $(VENV)/.made ## Lint, format check, types, and the arrows between rooms
 	@$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def collected(request: pytest.FixtureRequest) -> Iterator[Server]:
     if kind == "postgresql":
         postgresql: PostgresqlServer = request.getfixturevalue("postgresql")
         variables["LADING_DATABASE__URL"] = postgresql.create()
-    with start_server(edge, variables) as server:
+    with start_server(edge, variables, workers=2) as server:
         yield server
 
 

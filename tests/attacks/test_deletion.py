@@ -30,7 +30,7 @@ class Kept:
 @pytest.fixture(scope="module", params=["nginx", "none"])
 def begun(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Image, str, str]]:
     """A server of our own, because its settings are changed."""
-    with start_server(request.param) as server, server.client(name=None) as client:
+    with start_server(request.param, workers=2) as server, server.client(name=None) as client:
         token, image = server.bearer(SCOPE), make_image()
         push_image(client, NAME, "latest", image, token)
         blob = push_blob(client, NAME, secrets.token_bytes(100), token)

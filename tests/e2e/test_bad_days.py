@@ -452,7 +452,7 @@ def test_of_two_clients_that_send_the_same_chunk_at_once_one_is_told_to_go_on(se
 @pytest.fixture(scope="module", params=["nginx", "none"])
 def living(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server whose processes may be killed."""
-    with start_server(request.param) as server:
+    with start_server(request.param, workers=2) as server:
         yield server
 
 

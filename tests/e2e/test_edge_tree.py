@@ -27,13 +27,13 @@ REPOSITORY = "admin/tree"
 @pytest.fixture(scope="module", params=["nginx", "none"])
 def living(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server of each edge for all tests of this file: what is killed must come back."""
-    with start_server(request.param) as server:
+    with start_server(request.param, workers=2) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def behind_nginx() -> Iterator[Server]:
-    with start_server("nginx") as server:
+    with start_server("nginx", workers=2) as server:
         yield server
 
 

@@ -146,12 +146,16 @@ def descendants(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def start_server(edge: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A server of the test's own with more settings, as variables; gone afterwards."""
+def start_server(edge: str, variables: Mapping[str, str] | None = None, *, workers: int = 1) -> Iterator[Server]:
+    """A server of the test's own with more settings, as variables; gone afterwards. Each worker takes a second to start."""
     if edge == "nginx":
         nginx_or_skip()
     folder = Path(tempfile.mkdtemp(prefix="lading-test-"))
-    usual = {"LADING_REGISTRY__CREATE_REPOSITORY_ON_PUSH": "true", **CHEAP_PASSWORDS}
+    usual = {
+        "LADING_REGISTRY__CREATE_REPOSITORY_ON_PUSH": "true",
+        "LADING_SERVER__WORKERS": str(workers),
+        **CHEAP_PASSWORDS,
+    }
     server = Server(folder / "data", edge, {**usual, **(variables or {})})
     try:
         yield server.start()
@@ -162,13 +166,13 @@ def start_server(edge: str, variables: Mapping[str, str] | None = None) -> Itera
 
 @pytest.fixture(scope="session")
 def shared_nginx_server() -> Iterator[Server]:
-    with start_server("nginx") as started:
+    with start_server("nginx", workers=2) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def shared_plain_server() -> Iterator[Server]:
-    with start_server("none") as started:
+    with start_server("none", workers=2) as started:
         yield started
 
 
@@ -189,12 +193,12 @@ def nginx_server(shared_nginx_server: Server) -> Server:
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A server with nginx that the test may kill, stop and start."""
-    with start_server("nginx") as started:
+    with start_server("nginx", workers=2) as started:
         yield started
 
 
 @pytest.fixture(params=["nginx", "none"])
 def own_server_of_each_edge(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server that the test may kill, stop and start, once with nginx and once without."""
-    with start_server(request.param) as started:
+    with start_server(request.param, workers=2) as started:
         yield started

@@ -1,4 +1,7 @@
-"""Jobs, crons, workers and action configs in `/api/v0`, and the accounts' jobs in `/enzi/v0`, over both databases."""
+"""Jobs, crons, workers and action configs in `/api/v0`, and the accounts' jobs in `/enzi/v0`.
+
+Over SQLite: what is asked of the database here the contracts of the jobs ask of both.
+"""
 
 import asyncio
 import json
@@ -20,6 +23,7 @@ from lading.jobs.worker import Timing, Worker
 from support.apps import Doors
 from support.waiting import until
 
+pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 JOB_KEYS = {
     "action", "capacityMap", "deadline", "id", "lastUpdated", "parameters", "retriesLeft", "retriesTotal", "retryFromID",
     "scheduledAt", "status", "stopTimeout", "workerID", "progressDone", "progressTotal",

@@ -40,7 +40,7 @@ CHECKS = [
 ]
 WHO = (None, "alice", "admin")
 USUAL = settings(
-    max_examples=5, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=3, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 WORDS = {"@acme": "acme", "@app": "app", "@readers": "builders", "@member": "bob", "@new_key": NEW_KEY}
 NOTHING_TOLD = {
