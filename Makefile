@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 3# files of tests that run at once: they mostly wait for real servers
 TESTS ?= tests/e2e tests/attacks tests/contracts tests/web tests/unit tests/test_floors.py# the long ones first
 
-.PHONY: help setup packages test-packages serve test check bench bench-accounts bench-ldap scale conformance demo migration lock clean
+.PHONY: help setup packages test-packages serve test test-long check bench bench-accounts bench-ldap scale conformance demo migration lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -28,8 +28,11 @@ test-packages:
 serve: setup ## Run the registry on https://localhost:5443, its data in ./data
 	@exec $(BIN)/lading serve
 
-test: setup test-packages ## Run all tests, with real clients and servers
-	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
+test: setup test-packages ## Run the tests, with real clients and servers
+	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder --durations 15 -m "not slow" $(TESTS)
+
+test-long: setup test-packages ## Run those tests that "make test" leaves out for their length
+	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --durations 15 -m slow $(TESTS)
 
 check: $(VENV)/.made ## Lint, format check, types, and the arrows between rooms
 	@$(BIN)/ruff check .

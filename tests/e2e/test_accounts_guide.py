@@ -5,9 +5,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from support.commands import Person
 from support.servers import start_server
 
+pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).parents[2] / "docs" / "accounts.md"
 ELSEWHERE = {"login", "--install-completion"}  # done otherwise here, and not at all
 

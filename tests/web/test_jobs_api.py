@@ -23,7 +23,6 @@ from lading.jobs.worker import Timing, Worker
 from support.apps import Doors
 from support.waiting import until
 
-pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 JOB_KEYS = {
     "action", "capacityMap", "deadline", "id", "lastUpdated", "parameters", "retriesLeft", "retriesTotal", "retryFromID",
     "scheduledAt", "status", "stopTimeout", "workerID", "progressDone", "progressTotal",

@@ -299,18 +299,20 @@ async def delete_tokens(
 
 
 async def is_synced(connection: AsyncConnection, target: str) -> bool:
-    """True when a directory says who is in the target, as member_syncs names it."""
+    """True when a directory, or a provider's group, says who is in the target, as member_syncs names it."""
     found = await connection.scalar(select(member_syncs.c.options).where(member_syncs.c.target == target))
-    return found is not None and bool(json.loads(found).get("enableSync"))
+    return found is not None and _is_on(found)
 
 
 async def has_syncs(connection: AsyncConnection, organization_id: str) -> bool:
-    """True when a directory says who is in some team of the organization, or owns it, and directories are used."""
-    backend = await connection.scalar(select(sign_in_settings.c.value).where(sign_in_settings.c.name == "auth"))
-    if backend is None or json.loads(backend).get("backend") == "managed":
-        return False
+    """True when a directory, or a provider's group, says who is in some team of the organization, or owns it."""
     found = select(member_syncs.c.options).where(member_syncs.c.organization_id == organization_id)
-    return any(json.loads(options).get("enableSync") for options in await connection.scalars(found))
+    return any(_is_on(options) for options in await connection.scalars(found))
+
+
+def _is_on(options: str) -> bool:
+    document = json.loads(options)
+    return bool(document.get("enableSync") or document.get("groupLink", {}).get("enableLink"))
 
 
 async def put_member_sync(

@@ -28,7 +28,6 @@ from joserfc.jwk import Key, import_key
 from lading.accounts.directories import DirectoryUnavailableError
 from lading.accounts.directories.oidc_settings import OidcSettings
 from lading.core.errors import UnauthenticatedError, UnavailableError
-from lading.web.outgoing import AddressRefusedError, NoAnswerError, fetch, make_client
 
 ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
@@ -227,6 +226,9 @@ class OidcProvider:
         auth: tuple[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """No redirect is followed: secrets are for the one address."""
+        # Imported when a provider is asked: every process would pay for httpx at its start, and most never need it.
+        from lading.web.outgoing import AddressRefusedError, NoAnswerError, fetch, make_client  # noqa: PLC0415 — see above
+
         settings = self.settings
         accepted = {"Accept": "application/json", **(headers or {})}
         try:
