@@ -31,7 +31,8 @@ serve: setup ## Run the registry on https://localhost:5443, its data in ./data
 test: setup test-packages ## Run the tests, with real clients and servers
 	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder --durations 15 -m "not slow" $(TESTS)
 
-test-long: setup test-packages ## Run those tests that "make test" leaves out for their length
+test-long: setup ## Run those tests that "make test" leaves out for their length: Active Directory, guides, more on PostgreSQL
+	@dev/packages test-long
 	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --durations 15 -m slow $(TESTS)
 
 check: $(VENV)/.made ## Lint, format check, types, and the arrows between rooms
@@ -56,7 +57,7 @@ bench-accounts: setup ## Ask who may what among 100,000 users and 1,000,000 gran
 	@$(BIN)/python dev/bench_accounts.py
 
 bench-ldap: setup ## Sync 50,000 users of an OpenLDAP and 2,000 of a Samba domain, and print how long it takes
-	@dev/packages test
+	@dev/packages test-long
 	@$(BIN)/python dev/bench_ldap.py
 
 demo: setup ## Start a throw-away registry, push and pull a real image, and tell what happened

@@ -22,8 +22,8 @@ from support.samba import (
 )
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can run"),
-    pytest.mark.xdist_group("active directory"),
 ]
 COUNT = 50
 LIVING = "(!(userAccountControl:1.2.840.113556.1.4.803:=2))"

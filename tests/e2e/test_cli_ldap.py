@@ -22,7 +22,7 @@ from support.openldap import (
 )
 from support.servers import Server
 
-pytestmark = needs_openldap
+pytestmark = [needs_openldap, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from support.commands import lading, lading_json
 from support.registries import make_image, push_image
 from support.servers import Server
 
+pytestmark = pytest.mark.slow
+
 
 class Commands:
     """The command, told of the server and who the administrator is."""
