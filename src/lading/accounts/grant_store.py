@@ -4,14 +4,13 @@ A grant is found by its resource (`*`, `acme/*`, `acme/app`: three look-ups in t
 a name, by its namespace. So a question costs as much as a repository has grants, not as many as an account holds.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, and_, bindparam, delete, func, literal, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.access import Grant
@@ -19,10 +18,10 @@ from lading.access.grants import EVERYTHING, is_glob, permissions_of
 from lading.accounts.tables import accounts, grants, memberships, roles, team_members, teams
 from lading.database import Point
 from lading.database.functions import lines
+from lading.database.upserts import upsert
 
 USER, TEAM, OWNERS, EVERYONE = "user", "team", "owners", "everyone"
 """Kinds of subjects. `everyone` is every account; anonymous callers hold no grant."""
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ async def put_grant(
     unit: AsyncConnection, resource: str, subject: Subject, role: str, *, by: str | None, now: datetime
 ) -> None:
     """The subject has that role on the resource, and no other. Errors: IntegrityError when the namespace is gone."""
-    adding = _INSERTS[unit.dialect.name](grants).values(
+    adding = upsert(unit)(grants).values(
         resource=resource,
         subject_kind=subject.kind,
         subject_id=subject.id,

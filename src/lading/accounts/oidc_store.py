@@ -1,20 +1,17 @@
 """The SQL of sign-in by OpenID providers."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import Account
 from lading.accounts.store import ACCOUNT_COLUMNS
 from lading.accounts.tables import accounts, member_syncs, memberships, sign_in_settings, team_members, teams
-
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+from lading.database.upserts import upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +57,9 @@ async def teams_of(connection: AsyncConnection, account_id: str) -> set[str]:
 async def join_team(unit: AsyncConnection, team: LinkedTeam, account_id: str, now: datetime) -> None:
     """The account is in the team and in its organization, by the provider's word."""
     row = {"account_id": account_id, "is_admin": False, "is_imported": True, "created_at": now}
-    insert = _INSERTS[unit.dialect.name]
-    joined = insert(memberships).values(organization_id=team.organization_id, **row)
+    joined = upsert(unit)(memberships).values(organization_id=team.organization_id, **row)
     await unit.execute(joined.on_conflict_do_nothing())
-    await unit.execute(insert(team_members).values(team_id=team.id, **row).on_conflict_do_nothing())
+    await unit.execute(upsert(unit)(team_members).values(team_id=team.id, **row).on_conflict_do_nothing())
 
 
 async def leave_teams(unit: AsyncConnection, team_ids: Collection[str], account_id: str) -> None:

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.accounts import Account
 from lading.accounts.store import ACCOUNT_COLUMNS
 from lading.accounts.tables import accounts, memberships, team_members, teams
+from lading.database.upserts import upsert
 
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _WIDTH = len(ACCOUNT_COLUMNS)
 
 
@@ -112,7 +111,7 @@ async def put_member(
 ) -> None:
     """The account is a member; `is_admin` None leaves what it was, and makes new ones none."""
     values = {"organization_id": organization_id, "account_id": account_id, "created_at": now, "is_imported": False}
-    adding = _INSERTS[unit.dialect.name](memberships).values(**values, is_admin=bool(is_admin))
+    adding = upsert(unit)(memberships).values(**values, is_admin=bool(is_admin))
     key = ["organization_id", "account_id"]
     if is_admin is None:
         await unit.execute(adding.on_conflict_do_nothing(index_elements=key))
@@ -252,7 +251,7 @@ async def put_team_member(
 ) -> None:
     """The account is in the team; `is_admin` None leaves what it was, and makes new ones none."""
     values = {"team_id": team_id, "account_id": account_id, "created_at": now, "is_imported": False}
-    adding = _INSERTS[unit.dialect.name](team_members).values(**values, is_admin=bool(is_admin))
+    adding = upsert(unit)(team_members).values(**values, is_admin=bool(is_admin))
     key = ["team_id", "account_id"]
     if is_admin is None:
         await unit.execute(adding.on_conflict_do_nothing(index_elements=key))

@@ -1,17 +1,13 @@
 """The SQL of roles that an administrator defined."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.tables import grants, roles
-
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+from lading.database.upserts import upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ async def find_role(connection: AsyncConnection, name: str) -> StoredRole | None
 
 async def put_role(unit: AsyncConnection, role: StoredRole, now: datetime) -> None:
     values = {"description": role.description, "permissions": " ".join(role.permissions), "updated_at": now}
-    adding = _INSERTS[unit.dialect.name](roles).values(name=role.name, created_at=now, **values)
+    adding = upsert(unit)(roles).values(name=role.name, created_at=now, **values)
     await unit.execute(adding.on_conflict_do_update(index_elements=["name"], set_=values))
 
 

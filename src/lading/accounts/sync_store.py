@@ -2,22 +2,20 @@
 
 import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.accounts.directories import DirectoryUser
 from lading.accounts.directories.ldap_settings import MemberSync
 from lading.accounts.sync_plan import KnownAccount, MemberPlan
 from lading.accounts.tables import accounts, member_syncs, memberships, team_members, teams
+from lading.database.upserts import upsert
 
 ADMINS = "admins"
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ async def add_users(
         for user in users
     ]
     await forget_places(unit, directory, [user.id for user in users])
-    await unit.execute(_INSERTS[unit.dialect.name](accounts).on_conflict_do_nothing(), rows)
+    await unit.execute(upsert(unit)(accounts).on_conflict_do_nothing(), rows)
     made = select(accounts.c.id, accounts.c.name).where(accounts.c.id.in_([row["id"] for row in rows]))
     return [(row[0], row[1]) for row in await unit.execute(made)]
 
@@ -269,7 +267,7 @@ async def keep_by_hand(unit: AsyncConnection, target: str, organization_id: str)
 async def _join(unit: AsyncConnection, organization_id: str, ids: Collection[str], now: datetime) -> None:
     rows = [{"organization_id": organization_id, "account_id": key, **_imported(now)} for key in sorted(ids)]
     if rows:
-        await unit.execute(_INSERTS[unit.dialect.name](memberships).on_conflict_do_nothing(), rows)
+        await unit.execute(upsert(unit)(memberships).on_conflict_do_nothing(), rows)
 
 
 def _imported(now: datetime) -> dict[str, object]:

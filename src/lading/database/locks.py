@@ -3,15 +3,15 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.database.schema import locks
+from lading.database.upserts import upsert
 
 
 async def try_lease(unit: AsyncConnection, name: str, holder: str, now: datetime, length: timedelta) -> bool:
     """True when `holder` has the lease `name` until `now + length`: newly, again, or taken over from a dead one."""
-    insert = sqlite.insert if unit.dialect.name == "sqlite" else postgresql.insert
+    insert = upsert(unit)
     row = {"name": name, "holder": holder, "expires_at": now + length}
     await unit.execute(insert(locks).values(row).on_conflict_do_nothing())
     taken = await unit.execute(

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from lading.database.upserts import upsert
 from lading.keys.master import MasterKey, WrongMasterKeyError
 from lading.keys.tables import secrets
 
@@ -32,9 +32,8 @@ class SecretStore:
 
     async def add(self, unit: AsyncConnection, secret: Secret) -> bool:
         """True when the secret is new; False when there is one of its kind and id already, which stays."""
-        dialect_insert = sqlite.insert if unit.dialect.name == "sqlite" else postgresql.insert
         added = await unit.execute(
-            dialect_insert(secrets)
+            upsert(unit)(secrets)
             .values(
                 kind=secret.kind,
                 id=secret.id,

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lading.access import Visibility
 from lading.core.names import RepositoryName
+from lading.database.upserts import upsert
 from lading.events.log import Actor, Event, EventType, ObjectType, record
-from lading.registry.store import upsert
 from lading.registry.tables import repositories
 
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,6 +32,7 @@ from lading.accounts.tables import grants
 from lading.core.digests import Digest
 from lading.core.names import RepositoryName
 from lading.database import Database, Point, Points
+from lading.database.upserts import INSERTS
 from lading.registry.errors import NameUnknownError
 from lading.registry.manifests import ManifestContent
 from lading.registry.tables import (
@@ -51,23 +51,15 @@ BLOB_ROW = Point(select(blobs.c.generation, blobs.c.size).where(blobs.c.digest =
 _BATCH = 500  # values in one IN list; SQLite takes 32,766 variables, PostgreSQL plans long lists slowly
 
 
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
-
-def upsert(unit: AsyncConnection) -> Any:
-    """`insert` of this database's dialect, which knows ON CONFLICT in the same words."""
-    return _INSERTS[unit.dialect.name]
-
-
 def _insert_once(table: Table) -> Mapping[str, Any]:
     """INSERT of a row that may be there already, by dialect."""
-    return {dialect: insert_(table).on_conflict_do_nothing() for dialect, insert_ in _INSERTS.items()}
+    return {dialect: insert_(table).on_conflict_do_nothing() for dialect, insert_ in INSERTS.items()}
 
 
 def _upsert(table: Table, key: Sequence[str], changed: Sequence[str]) -> Mapping[str, Any]:
     """INSERT of a row, or UPDATE of its columns `changed` when it is there already, by dialect."""
     made = {}
-    for dialect, insert_ in _INSERTS.items():
+    for dialect, insert_ in INSERTS.items():
         adding = insert_(table)
         set_ = {name: adding.excluded[name] for name in changed}
         made[dialect] = adding.on_conflict_do_update(index_elements=key, set_=set_)
