@@ -61,7 +61,7 @@ from lading.cluster.replicas import HEARTBEAT, Replicas
 from lading.cluster.routes import LOOPBACK, OpenDoor
 from lading.cluster.site import SETTINGS_EVERY, LiveSettings, SiteSettings
 from lading.core.clock import SystemClock
-from lading.core.durations import LONGEST, parse_duration
+from lading.core.durations import LONGEST
 from lading.core.errors import InvalidError, SettingsError
 from lading.core.folders import DataFolder
 from lading.database import Database
@@ -77,6 +77,7 @@ from lading.jobs.configs import ActionConfigs
 from lading.jobs.context import Handler, JobContext
 from lading.jobs.history import History
 from lading.jobs.jobs import Job
+from lading.jobs.keeping import Keep
 from lading.jobs.queue import Queue
 from lading.jobs.schedules import Schedules
 from lading.jobs.worker import Worker
@@ -674,8 +675,9 @@ def handlers(parts: Parts) -> dict[str, Handler]:
     async def trim_jobs(job: Job, context: JobContext) -> None:
         await parts.live.refresh()
         now = parts.live.current
-        keep, age = _kept(job, now.job_history, now.job_history_keep, now.job_history_age)
-        await History(parts.database, parts.clock, keep or _ANY_NUMBER, age or LONGEST)(job, context)
+        settings = Keep.by_settings(is_on=now.job_history, count=now.job_history_keep, age=now.job_history_age)
+        keep = settings.asked_by(job)
+        await History(parts.database, parts.clock, keep.count or _ANY_NUMBER, keep.age or LONGEST)(job, context)
 
     async def trim_events(job: Job, context: JobContext) -> None:
         async def told(gone: int) -> None:
@@ -684,9 +686,10 @@ def handlers(parts: Parts) -> dict[str, Handler]:
 
         await parts.live.refresh()
         now = parts.live.current
-        keep, age = _kept(job, now.event_history, now.event_history_keep, now.event_history_age)
+        settings = Keep.by_settings(is_on=now.event_history, count=now.event_history_keep, age=now.event_history_age)
+        keep = settings.asked_by(job)
         retention = Retention(parts.database, parts.clock)
-        gone = await retention.trim(keep=keep, age=age, told=told, by=Actor.job(job.id))
+        gone = await retention.trim(keep=keep.count, age=keep.age, told=told, by=Actor.job(job.id))
         await context.log(f"dropped {gone} events")
 
     sync = DirectorySync(parts.database, parts.clock, parts.directory.settings, f"{parts.boot.replica}-jobs")
@@ -694,15 +697,6 @@ def handlers(parts: Parts) -> dict[str, Handler]:
 
 
 _ANY_NUMBER = 2**31 - 1
-
-
-def _kept(job: Job, is_on: bool, keep: int, age: timedelta) -> tuple[int, timedelta]:  # noqa: FBT001 — three settings
-    """What a history keeps: as the job says, else as the settings do; 0 sets no limit. Errors: InvalidError."""
-    text = job.parameters.get("toKeep", str(keep if is_on else 0))
-    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 — what the settings take, too
-        raise InvalidError(f"toKeep is {text[:20]!r}, want a whole number")
-    length = job.parameters.get("maxAge")
-    return int(text), (age if is_on else timedelta(0)) if length is None else parse_duration(length)
 
 
 async def run_jobs(boot: Boot) -> None:
