@@ -32,7 +32,8 @@ from lading.accounts.accounts import Proof
 from lading.accounts.rights import Rights
 from lading.accounts.scopes import parse_scopes
 from lading.accounts.token_service import TokenService
-from lading.app import ROOM_TABLES, load_master_key
+from lading.app.boot import load_master_key
+from lading.app.tables import ROOM_TABLES
 from lading.core.clock import SystemClock
 from lading.core.folders import DataFolder
 from lading.core.names import RepositoryName

@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from lading.accounts.directory_settings import DirectorySettings
 from lading.accounts.directory_sync import DirectorySync
-from lading.app import ROOM_TABLES, load_master_key
+from lading.app.boot import load_master_key
+from lading.app.tables import ROOM_TABLES
 from lading.core.clock import SystemClock
 from lading.core.folders import DataFolder
 from lading.database import Database

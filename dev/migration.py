@@ -13,7 +13,7 @@ from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from lading.app import ROOM_TABLES
+from lading.app.tables import ROOM_TABLES
 from lading.database import Database, metadata
 from lading.database.migrations import upgrade
 

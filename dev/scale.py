@@ -23,7 +23,7 @@ from sqlalchemy import func, insert, select
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from lading.app import ROOM_TABLES
+from lading.app.tables import ROOM_TABLES
 from lading.blobs.backends.filesystem import FilesystemBlobs
 from lading.blobs.staging import Staging
 from lading.blobs.store import BlobKey

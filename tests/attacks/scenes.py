@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from lading.app import load_master_key
+from lading.app.boot import load_master_key
 from lading.core.folders import DataFolder
 from lading.database import Database
 from lading.keys.store import SecretStore

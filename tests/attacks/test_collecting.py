@@ -16,7 +16,8 @@ from threading import Event
 import httpx
 import pytest
 
-from lading.app import Boot, open_parts
+from lading.app.boot import Boot
+from lading.app.parts import open_parts
 from lading.core.folders import DataFolder
 from support.databases import PostgresqlServer
 from support.registries import CONFIG, LAYER, OCI_MANIFEST, descriptor, digest_of, push_blob

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from lading.app import handlers
+from lading.app.work import handlers
 from lading.core.errors import LadingError
 from support.apps import PASSWORD as LOCAL_PASSWORD
 from support.apps import SERVICE, Doors

@@ -23,7 +23,7 @@ import httpx
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from lading.app import load_master_key, make_client_authority
+from lading.app.boot import load_master_key, make_client_authority
 from lading.cli.serve import _plan
 from lading.core.clock import SystemClock
 from lading.core.folders import DataFolder

@@ -18,10 +18,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
-import lading.app
 from lading.accounts.authenticator import AccountAuthenticator
 from lading.accounts.routes import TokenDoor
-from lading.app import Boot, Parts, load_master_key, make_doors, make_passwords, open_parts
+from lading.app.boot import Boot, load_master_key, make_passwords
+from lading.app.doors import Doors as ProcessDoors
+from lading.app.doors import make_doors
+from lading.app.parts import Parts, open_parts
 from lading.cluster.first_start import first_start
 from lading.core.clock import SystemClock
 from lading.core.folders import DataFolder
@@ -44,7 +46,7 @@ class Doors:
     """The doors, the use cases behind them, and clients. Users: `admin`, `alice`, `bob`, all with PASSWORD."""
 
     parts: Parts
-    made: lading.app.Doors
+    made: ProcessDoors
 
     @property
     def database(self) -> Database:

@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-import lading.app
+from lading.app.tables import ROOM_TABLES
 from lading.database import Database
 from lading.database.migrations import upgrade
 from lading.edge.lifeline import die_with_parent
 
-assert lading.app.ROOM_TABLES  # imported, so that every room's tables are known
+assert ROOM_TABLES  # imported, so that every room's tables are known
 
 _READY_SECONDS = 60
 _TEMPLATE = "lading_template"

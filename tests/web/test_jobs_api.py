@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from lading.app import ACTIONS, handlers
+from lading.app.work import ACTIONS, handlers
 from lading.database import Database
 from lading.events.tables import events
 from lading.jobs.context import JobContext

@@ -23,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import select
 
 from lading.accounts.certificate_sign_in import CertificateRefusedError, CertificateRules, CertificateSignIn
-from lading.app import make_live_settings
+from lading.app.boot import make_live_settings
 from lading.cluster.site import SettingPinnedError
 from lading.core.clock import Clock, SystemClock
 from lading.core.errors import SettingsError

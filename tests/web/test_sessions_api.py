@@ -13,7 +13,7 @@ from lading import __version__
 from lading.accounts.sessions import SessionRules
 from lading.accounts.tables import sessions
 from lading.accounts.token_secrets import is_session_secret, secret_id
-from lading.app import make_doors
+from lading.app.doors import make_doors
 from lading.events.log import SYSTEM
 from lading.web.cookies import CSRF_COOKIE, SESSION_COOKIE
 from support.apps import PASSWORD, SERVICE, Doors

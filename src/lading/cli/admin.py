@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lading.app import Parts
+from lading.app.parts import Parts
 from lading.cli.local import Config, Data, run_local
 from lading.cli.login import PasswordStdin, read_password
 from lading.events.log import SYSTEM

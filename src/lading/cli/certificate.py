@@ -7,7 +7,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from lading.app import Parts, make_certificates
+from lading.app.boot import make_certificates
+from lading.app.parts import Parts
 from lading.cli.local import Config, Data, run_local
 from lading.cli.output import console
 from lading.core.errors import SettingsError

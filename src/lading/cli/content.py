@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from lading.app import Parts
+from lading.app.parts import Parts
 from lading.cli.local import Config, Data, run_local, with_progress
 from lading.cli.output import Json, console, in_bytes
 from lading.core.clock import rfc3339

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from lading.app import Boot, Parts, open_parts
+from lading.app.boot import Boot
+from lading.app.parts import Parts, open_parts
 from lading.cluster.first_start import replica_id
 from lading.core.errors import SettingsError
 from lading.core.folders import DataFolder

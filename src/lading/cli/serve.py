@@ -19,7 +19,7 @@ from rich.panel import Panel
 from sqlalchemy.exc import DatabaseError
 
 from lading import logs
-from lading.app import (
+from lading.app.boot import (
     Boot,
     load_master_key,
     make_certificates,

@@ -1,5 +1,6 @@
 """The app server for when there is no nginx: Granian, with TLS by itself. Run as `python -m lading.edge.workers JSON`."""
 
+import gc
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from lading.edge.lifeline import die_with_parent
 _REPLACE_SECONDS = (
     10.0  # how long a new worker has for its start before the old one is ended; the dead are replaced at once
 )
-_APPLICATION = "lading.app:application"
+_APPLICATION = "lading.app.processes:application"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +59,7 @@ def run(plan: WorkersPlan) -> None:
     ).serve()
 
 
+if __name__ == "__mp_main__":  # Granian makes its workers by multiprocessing, which imports this first
+    gc.disable()  # as lading.app's own processes do, until their start is over
 if __name__ == "__main__":
     run(WorkersPlan(**json.loads(sys.argv[1])))

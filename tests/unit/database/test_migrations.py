@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from lading.app import ROOM_TABLES
+from lading.app.tables import ROOM_TABLES
 from lading.database import Database, metadata, migrations
 
 
