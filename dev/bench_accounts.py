@@ -175,7 +175,9 @@ async def measure(url: str, folder: DataFolder, sizes: Sizes) -> None:
     secrets = SecretStore(load_master_key(folder, may_create=True))
     await make_signing_key(database, secrets, clock.now(), overlap=timedelta())
     signer = await TokenSigner.load(database, secrets)
-    service = TokenService(RepositoryVisibility(database), rights, signer, clock, "bench", timedelta(minutes=5))
+    service = TokenService(
+        RepositoryVisibility(database), rights, signer, clock, "bench", timedelta(minutes=5), lambda *_: None
+    )
     async with database.read() as connection:
         many = await store.find_account(connection, user(0))
     if many is None:

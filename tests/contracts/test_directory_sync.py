@@ -7,6 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from lading.accounts import sign_in
 from lading.app.work import handlers
 from lading.core.errors import LadingError
 from support.apps import PASSWORD as LOCAL_PASSWORD
@@ -386,6 +387,27 @@ async def test_what_is_wrong_with_the_directory_is_not_told_to_those_who_sign_in
     assert answer.status_code == 503
     for word in ("reader", "localhost", "ldap", "dc="):
         assert word not in answer.text
+
+
+@on_one_database
+async def test_refusals_wait_whether_the_directory_knows_the_name_or_not(
+    joined: Joined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def recorded(elapsed: float) -> float:
+        waited.append(elapsed)
+        return 0
+
+    monkeypatch.setattr(sign_in, "seconds_to_next_step", recorded)
+    assert await joined.status("bob", "wrong") == 401
+    assert waited == []  # without a directory all names take argon2's time
+    await joined.use()
+    for name in ("user1", "nobody", "bob"):
+        assert await joined.status(name, "wrong") == 401
+    assert len(waited) == 3
+    assert await joined.status("user1") == 200
+    assert len(waited) == 3
 
 
 @on_one_database

@@ -238,6 +238,36 @@ async def test_writes_that_are_refused_are_told_and_soon_only_counted(doors: Doo
         assert await listed(bob) == []
 
 
+async def test_pushes_that_are_refused_are_told_and_pulls_are_not(doors: Doors) -> None:
+    await doors.repository("alice/app")
+    scopes = {
+        "push": "repository:alice/app:pull,push",
+        "pull": "repository:alice/app:pull",
+        "all": "repository:alice/app:*",
+    }
+    async with doors.client("bob", headers=AGENT) as bob, doors.client("admin") as admin:
+        for scope in scopes.values():
+            assert (await bob.get("/auth/token", params={"scope": scope})).status_code == 200
+        await doors.parts.refusals.flush(is_last=True)
+        found = await listed(admin, eventType="REFUSE")
+        assert [(item["object"]["id"], item["actorName"], item["outcome"]) for item in found] == [
+            ("push,delete repository:alice/app", "bob", "refused"),
+            ("push repository:alice/app", "bob", "refused"),
+        ]
+        # A token that was good when it was fetched, for a right that is gone since.
+        grant = {"resource": "alice/app", "subjectKind": "user", "subject": "bob", "role": "read-write"}
+        assert (await admin.put("/api/v0/grants", json=grant)).is_success
+        holder = await doors.holder("bob", scopes["push"])
+        uploads = "/v2/alice/app/blobs/uploads/"
+        assert (await holder.post(uploads)).status_code == 202
+        gone = {name: value for name, value in grant.items() if name != "role"}
+        assert (await admin.delete("/api/v0/grants", params=gone)).is_success
+        assert (await holder.post(uploads)).status_code == 401
+        await doors.parts.refusals.flush(is_last=True)
+        found = await listed(admin, eventType="REFUSE")
+        assert (len(found), found[0]["object"]["id"]) == (3, "push repository:alice/app")
+
+
 async def test_secrets_are_never_in_the_log(doors: Doors) -> None:
     async with doors.client("admin") as admin, doors.client("alice") as alice:
         form = {"name": "carol", "password": "carols secret 1"}

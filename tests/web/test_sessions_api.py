@@ -165,6 +165,16 @@ async def test_another_sites_form_signs_nobody_in(timed: Timed) -> None:
     assert own.status_code == 200
 
 
+async def test_another_sites_link_reaches_nothing_with_a_browsers_session(timed: Timed) -> None:
+    browser = timed.doors.client()
+    await login(browser)
+    for headers in FOREIGN:
+        assert (await browser.get("/api/clientbundle", headers=headers)).status_code == 403, headers
+    assert (await browser.get("/enzi/v0/accounts/alice/publicKeys")).json()["accountPublicKeys"] == []
+    own = await browser.get("/api/clientbundle", headers={"Sec-Fetch-Site": "same-origin"})
+    assert own.status_code == 200
+
+
 PLACES = {
     "/repositories?page=2#top": "/repositories?page=2#top",
     "https://evil.example/": "/",

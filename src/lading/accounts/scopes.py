@@ -1,12 +1,19 @@
 """Scopes as clients ask for them. Pure. Source: Docker registry token authentication, "Token scope documentation"."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from lading.access import Permission
 from lading.core.errors import InvalidError
 from lading.core.names import NameInvalidError, RepositoryName
 
-ACTIONS = ("pull", "push", "delete")
+ACTIONS: Mapping[str, Permission] = {
+    "pull": Permission.PULL,
+    "push": Permission.PUSH,
+    "delete": Permission.DELETE_CONTENT,
+}
+"""What scopes name, and which permission each needs."""
+CHANGES = frozenset({"push", "delete"})
 _SCOPES_LIMIT = 100
 _LENGTH_LIMIT = 8192
 

@@ -5,7 +5,7 @@ tell "not asked for" (fetch another token) from "refused". Source: Docker regist
 """
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from lading.access import ANONYMOUS, Permission, Principal, Repository, System, 
 from lading.accounts.accounts import Proof
 from lading.accounts.directory_sign_in import BEARER_LIFETIME
 from lading.accounts.rights import Rights
-from lading.accounts.scopes import ACTIONS, RepositoryScope, Scopes
+from lading.accounts.scopes import ACTIONS, CHANGES, RepositoryScope, Scopes
 from lading.core.clock import Clock
 from lading.core.names import RepositoryName
 from lading.keys.token_signing import TokenSigner
@@ -22,8 +22,6 @@ from lading.keys.token_signing import TokenSigner
 _BY_CERTIFICATE = timedelta(seconds=60)
 """A token does not tell which key it was fetched with, so it ends soon after that may have been revoked. Clients take tokens
 of less for tokens of so much."""
-
-_PERMISSIONS = {"pull": Permission.PULL, "push": Permission.PUSH, "delete": Permission.DELETE_CONTENT}
 
 
 class Repositories(Protocol):
@@ -53,6 +51,8 @@ class TokenService:
     clock: Clock
     service: str
     lifetime: timedelta
+    refused: Callable[[Principal, str, str], None]
+    """Is told of who asked to change what he may not: with such a token a client comes no further."""
 
     async def issue(self, proof: Proof | None, scopes: Scopes, *, anonymous_access: bool) -> IssuedToken:
         """A token for who signed in (None: anonymous) with as much of `scopes` as is granted.
@@ -66,6 +66,9 @@ class TokenService:
         for scope in scopes.repositories:
             holder = await self.rights.about(principal, scope.name.namespace, scope.name.name)
             granted = _granted(holder, scope, visible.get(scope.name), anonymous_access=anonymous_access)
+            missing = [action for action in _wanted(scope) if action not in granted and action in CHANGES]
+            if missing and not principal.is_anonymous:
+                self.refused(principal, ",".join(missing), f"repository:{scope.name}")
             # Under the name as asked, for clients that look; and under the plain one, which the registry looks for.
             access += [
                 {"type": "repository", "name": name, "actions": granted}
@@ -101,13 +104,16 @@ def _granted(
     principal: Principal, scope: RepositoryScope, visibility: Visibility | None, *, anonymous_access: bool
 ) -> list[str]:
     resource = Repository(scope.name.namespace, scope.name.name, visibility)
-    wanted = ACTIONS if "*" in scope.actions else [action for action in scope.actions if action in _PERMISSIONS]
     granted = [
         action
-        for action in wanted
-        if decide(principal, _PERMISSIONS[action], resource, anonymous_access=anonymous_access)
+        for action in _wanted(scope)
+        if decide(principal, ACTIONS[action], resource, anonymous_access=anonymous_access)
     ]
     return [*granted, "*"] if "*" in scope.actions and len(granted) == len(ACTIONS) else granted
+
+
+def _wanted(scope: RepositoryScope) -> Collection[str]:
+    return ACTIONS if "*" in scope.actions else [action for action in scope.actions if action in ACTIONS]
 
 
 def _merged(access: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ def make_doors(parts: Parts) -> Doors:
         parts.clock,
         boot.service,
         timedelta(seconds=boot.settings.tokens.lifetime_seconds),
+        parts.refusals.refused,
     )
     return Doors(
         registry=make_registry(parts),
@@ -160,6 +161,7 @@ def make_registry(parts: Parts) -> RegistryDoor:
         blobs=parts.blobs,
         manifest_limit_bytes=limits.manifest_limit_bytes,
         spool=parts.folder.spool if boot.edge == "nginx" else None,
+        refused=parts.refusals.refused,
     )
 
 

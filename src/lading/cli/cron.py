@@ -9,8 +9,9 @@ from rich import box
 from rich.table import Table
 
 from lading.cli.job import Parameters, parse_parameters
+from lading.cli.options import on_target
 from lading.cli.output import Json, console, print_table
-from lading.cli.remote import Authority, LocalData, Target, Url, Username, run_api
+from lading.cli.remote import Target, run_api
 
 app = typer.Typer(help="Schedules: what the server does by itself, and when.", no_args_is_help=True)
 
@@ -19,11 +20,10 @@ Action = Annotated[str, typer.Argument(help="The action, such as onlinegc.")]
 
 
 @app.command("list")
-def list_crons(
-    as_json: Json = False, url: Url = None, ca: Authority = None, username: Username = None, data: LocalData = None
-) -> None:
+@on_target
+def list_crons(target: Target, as_json: Json = False) -> None:
     """List what runs by itself."""
-    found = run_api(Target(url, ca, username, data), lambda api: api.ask("GET", _CRONS))["crons"]
+    found = run_api(target, lambda api: api.ask("GET", _CRONS))["crons"]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -35,7 +35,9 @@ def list_crons(
 
 
 @app.command("set")
+@on_target
 def set_cron(
+    target: Target,
     action: Action,
     schedule: Annotated[
         str, typer.Argument(help="'second minute hour day month weekday' in UTC, or @hourly, @daily, @weekly, …")
@@ -44,10 +46,6 @@ def set_cron(
     deadline: Annotated[str, typer.Option(help="A run is stopped after so long, such as 1h30m.")] = "",
     retries: Annotated[int, typer.Option(min=0, help="How often a run is tried again when it fails.")] = 0,
     as_json: Json = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """Let an action run by itself; what it was set to before is replaced."""
     form = {
@@ -57,7 +55,7 @@ def set_cron(
         "deadline": deadline,
         "retries": retries,
     }
-    made: dict[str, Any] = run_api(Target(url, ca, username, data), lambda api: api.ask("POST", _CRONS, form))
+    made: dict[str, Any] = run_api(target, lambda api: api.ask("POST", _CRONS, form))
     if as_json:
         typer.echo(json.dumps(made))
     else:
@@ -65,9 +63,8 @@ def set_cron(
 
 
 @app.command()
-def remove(
-    action: Action, url: Url = None, ca: Authority = None, username: Username = None, data: LocalData = None
-) -> None:
+@on_target
+def remove(target: Target, action: Action) -> None:
     """Let an action run no more by itself. What was submitted already still runs."""
-    run_api(Target(url, ca, username, data), lambda api: api.ask("DELETE", f"{_CRONS}/{quote(action, safe='')}"))
+    run_api(target, lambda api: api.ask("DELETE", f"{_CRONS}/{quote(action, safe='')}"))
     console.print(f"[bold]{action}[/bold] no longer runs by itself")

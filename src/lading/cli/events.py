@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lading.cli.options import on_target
 from lading.cli.output import Json, print_table, shown
-from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, repository_path, run_api
+from lading.cli.remote import Api, Target, repository_path, run_api
 from lading.core.durations import parse_duration
 from lading.core.errors import InvalidError, SettingsError
 from lading.core.names import check_account_name
@@ -35,7 +36,9 @@ NoPulls = Annotated[bool, typer.Option("--no-pulls", help="Leave out who pulled;
 
 
 @app.command("list")
+@on_target
 def list_events(
+    target: Target,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     after: After = "",
     before: Before = "",
@@ -45,10 +48,6 @@ def list_events(
     repository: RepositoryName = "",
     no_pulls: NoPulls = False,
     as_json: Json = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """List events, newest first."""
     path, query = _asked(after, before, kind, object_kind, repository, no_pulls=no_pulls)
@@ -62,7 +61,7 @@ def list_events(
                     break
         return found
 
-    found = run_api(Target(url, ca, username, data), work)
+    found = run_api(target, work)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -83,7 +82,9 @@ def list_events(
 
 
 @app.command()
+@on_target
 def export(
+    target: Target,
     after: After = "",
     before: Before = "",
     actor: ActorName = "",
@@ -91,10 +92,6 @@ def export(
     object_kind: ObjectKind = "",
     repository: RepositoryName = "",
     no_pulls: NoPulls = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """Print all events as JSON lines, newest first, a page at a time."""
     path, query = _asked(after, before, kind, object_kind, repository, no_pulls=no_pulls)
@@ -109,7 +106,7 @@ def export(
                 bar.update(task, advance=1, description=f"back to {item['publishedAt'][:19]}")
             sys.stdout.flush()
 
-    run_api(Target(url, ca, username, data), work)
+    run_api(target, work)
 
 
 async def _iter(

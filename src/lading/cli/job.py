@@ -10,8 +10,9 @@ import typer
 from rich import box
 from rich.table import Table
 
+from lading.cli.options import on_target
 from lading.cli.output import Json, console, print_table, shown
-from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, run_api
+from lading.cli.remote import Api, Target, run_api
 from lading.core.errors import SettingsError
 
 app = typer.Typer(help="Jobs: what the server does in the background.", no_args_is_help=True)
@@ -24,20 +25,18 @@ Parameters = Annotated[list[str] | None, typer.Option("--param", "-p", help="NAM
 
 
 @app.command("list")
+@on_target
 def list_jobs(
+    target: Target,
     action: Annotated[str, typer.Option(help="Only jobs of this action.")] = "any",
     running: Annotated[bool, typer.Option("--running", help="Only what runs now.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     as_json: Json = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """List jobs, newest scheduled first."""
     state = "true" if running else "any"
     found = run_api(
-        Target(url, ca, username, data),
+        target,
         lambda api: api.ask("GET", _JOBS, action=action, running=state, limit=limit),
     )["jobs"]
     if as_json:
@@ -51,16 +50,14 @@ def list_jobs(
 
 
 @app.command()
+@on_target
 def show(
+    target: Target,
     job_id: JobId,
     as_json: Json = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """Show one job."""
-    job = run_api(Target(url, ca, username, data), lambda api: api.ask("GET", f"{_JOBS}/{quote(job_id, safe='')}"))
+    job = run_api(target, lambda api: api.ask("GET", f"{_JOBS}/{quote(job_id, safe='')}"))
     if as_json:
         typer.echo(json.dumps(job))
         return
@@ -72,13 +69,11 @@ def show(
 
 
 @app.command()
+@on_target
 def logs(
+    target: Target,
     job_id: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """Print a job's log."""
 
@@ -88,11 +83,13 @@ def logs(
         else:
             await print_log(api, job_id, 0)
 
-    run_api(Target(url, ca, username, data), work)
+    run_api(target, work)
 
 
 @app.command()
+@on_target
 def run(
+    target: Target,
     action: Annotated[str, typer.Argument(help="What to do, such as onlinegc.")],
     param: Parameters = None,
     at: Annotated[str, typer.Option(help="When, as RFC 3339 writes it; now when not given.")] = "",
@@ -102,10 +99,6 @@ def run(
         bool, typer.Option("--wait", help="Print its log until it ends; status 1 unless it is done.")
     ] = False,
     as_json: Json = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """Run an action, now or at a moment."""
     form = {
@@ -120,7 +113,7 @@ def run(
         job: dict[str, Any] = await api.ask("POST", _JOBS, form)
         return await follow_job(api, job["id"], quietly=as_json) if wait else job
 
-    job = run_api(Target(url, ca, username, data), work)
+    job = run_api(target, work)
     if as_json:
         typer.echo(json.dumps(job))
     else:
@@ -130,20 +123,18 @@ def run(
 
 
 @app.command()
-def cancel(
-    job_id: JobId, url: Url = None, ca: Authority = None, username: Username = None, data: LocalData = None
-) -> None:
+@on_target
+def cancel(target: Target, job_id: JobId) -> None:
     """Stop a job: one that waits never runs, one that runs is asked to end."""
-    run_api(Target(url, ca, username, data), lambda api: api.ask("POST", f"{_JOBS}/{quote(job_id, safe='')}/cancel"))
+    run_api(target, lambda api: api.ask("POST", f"{_JOBS}/{quote(job_id, safe='')}/cancel"))
     console.print(f"job [bold]{job_id}[/bold] is asked to stop")
 
 
 @app.command()
-def delete(
-    job_id: JobId, url: Url = None, ca: Authority = None, username: Username = None, data: LocalData = None
-) -> None:
+@on_target
+def delete(target: Target, job_id: JobId) -> None:
     """Stop a job, and remove it with its log."""
-    run_api(Target(url, ca, username, data), lambda api: api.ask("DELETE", f"{_JOBS}/{quote(job_id, safe='')}"))
+    run_api(target, lambda api: api.ask("DELETE", f"{_JOBS}/{quote(job_id, safe='')}"))
     console.print(f"job [bold]{job_id}[/bold] is gone")
 
 

@@ -7,8 +7,9 @@ import typer
 from rich import box
 from rich.table import Table
 
+from lading.cli.options import on_target
 from lading.cli.output import Json, console, in_bytes
-from lading.cli.remote import Api, Authority, LocalData, Target, Url, Username, repository_path, run_api
+from lading.cli.remote import Api, Target, repository_path, run_api
 from lading.core.errors import SettingsError
 from lading.core.names import Tag
 
@@ -16,13 +17,11 @@ app = typer.Typer(help="Tags of a repository.", no_args_is_help=True)
 
 
 @app.command("list")
+@on_target
 def list_tags(
+    target: Target,
     name: Annotated[str, typer.Argument(help="NAMESPACE/NAME.")],
     as_json: Json = False,
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """List a repository's tags."""
     path = f"{repository_path(name)}/tags"
@@ -30,7 +29,7 @@ def list_tags(
     async def work(api: Api) -> list[dict[str, Any]]:
         return [item async for item in api.iter_pages(path, includeManifests="true")]
 
-    found = run_api(Target(url, ca, username, data), work)
+    found = run_api(target, work)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -42,12 +41,10 @@ def list_tags(
 
 
 @app.command()
+@on_target
 def delete(
+    target: Target,
     names: Annotated[list[str], typer.Argument(help="NAMESPACE/NAME:TAG, one or more.")],
-    url: Url = None,
-    ca: Authority = None,
-    username: Username = None,
-    data: LocalData = None,
 ) -> None:
     """Delete tags. What they named stays until nothing needs it."""
     paths = [_path(name) for name in names]
@@ -57,7 +54,7 @@ def delete(
             await api.ask("DELETE", path)
             console.print(f"deleted [bold]{name}[/bold]")
 
-    run_api(Target(url, ca, username, data), work)
+    run_api(target, work)
 
 
 def _path(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Refused attempts to change something through the REST doors: told, as an auditor asks for them, and sparingly."""
+"""Refused attempts to change something: told, as an auditor asks for them, and sparingly."""
 
 from lading.access import Principal
 from lading.core.clock import Clock
@@ -16,9 +16,12 @@ class RefusalLog:
         self._pending = PendingEvents(database, clock)
         self._sparingly = Sparingly(_FEW, _SECONDS)
 
-    def refused(self, who: Principal, method: str, path: str) -> None:
-        """The caller asked for what he may not do. `path` is without its query, which may hold credentials."""
-        what = "".join(c if c.isprintable() else "?" for c in f"{method} {path}"[:NAME_LIMIT])
+    def refused(self, who: Principal, action: str, on: str) -> None:
+        """The caller asked for what he may not do: `POST` on a path of the REST doors, `push` on `repository:acme/app`.
+
+        A path comes without its query, which may hold credentials.
+        """
+        what = "".join(c if c.isprintable() else "?" for c in f"{action} {on}"[:NAME_LIMIT])
         actor = Actor.account(who.account_id)
         event = Event(EventType.REFUSE, actor, ObjectType.URI, what, object_name=who.name, outcome=Outcome.REFUSED)
         if self._sparingly.take(who.account_id):

@@ -6,24 +6,23 @@ No token, a wrong one, and one without the scope are all 401 with a challenge, t
 
 from collections.abc import Callable, Mapping
 
-from lading.access import Permission, Refused, decide
+from lading.access import Principal, Refused, decide
+from lading.accounts.scopes import ACTIONS, CHANGES
 from lading.core.errors import UnauthenticatedError
 from lading.core.names import RepositoryName
 from lading.registry.points import Asked, Asker
 from lading.web.principal import RegistryToken
 
-PERMISSIONS: Mapping[str, Permission] = {
-    "pull": Permission.PULL,
-    "push": Permission.PUSH,
-    "delete": Permission.DELETE_CONTENT,
-}
-
-
 _NOBODY = Asker()
 
 
 class ChallengeError(UnauthenticatedError):
-    """401: fetch a token of this scope and come back. `refusal` tells why what came in a token's place is not taken."""
+    """401: fetch a token of this scope and come back. `refusal` tells why what came in a token's place is not taken.
+
+    `refused` is who asked to change what he may not, the action, and on what; None where a better token may help.
+    """
+
+    refused: tuple[Principal, str, str] | None = None
 
     def __init__(self, challenge: str, *, insufficient: bool, refusal: str = "") -> None:
         usual = "this needs a token with more rights" if insufficient else "authentication is required"
@@ -108,11 +107,12 @@ class Caller:
         if token is None or asked.principal is None or asked.epoch != token.epoch:
             raise self._challenge(asked.name, actions, error="invalid_token")
         for action in actions.split(","):
-            decision = decide(
-                asked.principal, PERMISSIONS[action], asked.resource, anonymous_access=self._anonymous_access
-            )
+            decision = decide(asked.principal, ACTIONS[action], asked.resource, anonymous_access=self._anonymous_access)
             if isinstance(decision, Refused):
-                raise self._challenge(asked.name, actions, error="insufficient_scope")
+                error = self._challenge(asked.name, actions, error="insufficient_scope")
+                if action in CHANGES:
+                    error.refused = asked.principal, action, f"repository:{asked.name}"
+                raise error
 
     def challenge(self, name: RepositoryName, actions: str, also: str = "") -> ChallengeError:
         return self._challenge(name, actions, also, error="insufficient_scope")

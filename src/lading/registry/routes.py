@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 import structlog
 
+from lading.access import Principal
 from lading.blobs.store import BlobKey, BlobStore
 from lading.core.digests import Digest
 from lading.core.errors import InvalidError, Kind, LadingError, UnauthenticatedError
@@ -134,11 +135,15 @@ class RegistryDoor:
     blobs: BlobStore
     manifest_limit_bytes: int
     spool: Path | None
+    refused: Callable[[Principal, str, str], None]
+    """Is told of who asked to change what he may not."""
 
     async def __call__(self, request: Request) -> Answer:
         try:
             answer = await self._answer(request)
         except LadingError as error:
+            if isinstance(error, ChallengeError) and error.refused is not None:
+                self.refused(*error.refused)
             answer = self._refusal(error, request)
         return answer.without_body() if request.method == "HEAD" else answer
 

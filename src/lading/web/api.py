@@ -81,7 +81,7 @@ Caller = Annotated[Principal, Depends(caller)]
 SignedIn = Annotated[Principal, Depends(signed_in)]
 
 Refused = Callable[[Principal, str, str], None]
-"""Is told of who was refused, the method and the path; no I/O."""
+"""Is told of who asked to change what he may not, the method and the path; no I/O."""
 
 
 class ApiDoor:
@@ -159,6 +159,8 @@ class ApiDoor:
         session = None if secret is None else await self._credentials.sign_in_by_session(secret)
         if session is None:
             return None
+        if request.is_from_another_site:
+            raise DeniedError("the request was sent by another site's page: open it from this registry's own")
         if request.method not in {"GET", "HEAD", "OPTIONS"} and not session.proves_intent(request.header(CSRF_HEADER)):
             # The browser sends the cookie whoever wrote the page, so that alone proves no intent.
             raise DeniedError("the header X-Csrf-Token must be what the cookie csrftoken holds")
