@@ -12,7 +12,7 @@ from lading.accounts.accounts import AccessToken, Account
 from lading.accounts.tables import access_tokens, accounts, member_syncs, memberships, sign_in_settings, user_settings
 from lading.core.clock import from_microseconds
 from lading.database import Point
-from lading.database.functions import holds_word, like_pattern
+from lading.database.functions import holds, holds_word, like_pattern
 
 _UUID = 36  # characters
 ACCOUNT_COLUMNS = (
@@ -180,7 +180,7 @@ def _wanted(kind: str, contains: str) -> ColumnElement[bool]:
     if contains:
         pattern = like_pattern(contains)
         # Names are in lower case: telling cases apart is the cheaper comparison.
-        named = accounts.c.name.contains(contains.lower(), autoescape=True)
+        named = holds(accounts.c.name, like_pattern(contains.lower()))
         where = where & or_(named, holds_word(accounts.c.full_name, pattern))
     return where
 

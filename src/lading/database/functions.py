@@ -32,20 +32,37 @@ class holds_word(FunctionElement[bool]):  # noqa: N801 — named as functions of
     inherit_cache = True
 
 
+class holds(FunctionElement[bool]):  # noqa: N801 — named as functions of SQL are
+    """Whether the text, all in lower case, holds the pattern of `like_pattern` of a word in lower case."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(holds, "sqlite")
 @compiles(holds_word, "sqlite")
-def _holds_on_sqlite(element: holds_word, compiler: SQLCompiler, **options: Any) -> str:
+def _holds_on_sqlite(element: holds | holds_word, compiler: SQLCompiler, **options: Any) -> str:
     # Its LIKE does not tell cases apart; lower() would cost more than the rest of the search.
     text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{text} LIKE {pattern} ESCAPE '!'"
+    return f"{text} LIKE {pattern} ESCAPE '\\'"
+
+
+# The backslash escapes there anyway; PostgreSQL, told so, would rewrite the pattern for every row.
 
 
 @compiles(holds_word, "postgresql")
-def _holds_on_postgresql(element: holds_word, compiler: SQLCompiler, **options: Any) -> str:
+def _holds_word_on_postgresql(element: holds_word, compiler: SQLCompiler, **options: Any) -> str:
     text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{text} ILIKE {pattern} ESCAPE '!'"
+    return f"{text} ILIKE {pattern}"
+
+
+@compiles(holds, "postgresql")
+def _holds_on_postgresql(element: holds, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{text} LIKE {pattern}"
 
 
 def like_pattern(word: str) -> str:
     """The pattern of texts that hold the word somewhere."""
-    escaped = word.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    escaped = word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     return f"%{escaped}%"

@@ -16,6 +16,7 @@ from lading.access.grants import EVERYTHING
 from lading.accounts.grant_store import EVERYONE, OWNERS, TEAM, USER
 from lading.accounts.tables import grants, memberships, team_members
 from lading.database import Database
+from lading.database.functions import holds, like_pattern
 from lading.registry import repository_store
 from lading.registry.repository_store import StoredRepository, in_namespace
 from lading.registry.store import is_like, visible_to
@@ -61,7 +62,7 @@ class _Asked:
 
 
 def _with(word: str, name: ColumnElement[str]) -> ColumnElement[bool]:
-    return name.contains(word.lower(), autoescape=True) if word else true()
+    return holds(name, like_pattern(word.lower())) if word else true()
 
 
 async def _first(connection: AsyncConnection, asked: _Asked, *, start: str, limit: int) -> list[StoredRepository]:
