@@ -8,13 +8,13 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
-import asyncpg  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -23,9 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from lading.core.errors import UnavailableError
-from lading.database.points import NO_ANSWER, UNREACHABLE, Points, PostgresqlPoints, SqlitePoints
+from lading.database.points import Points, SqlitePoints
 
 _READERS = 4
+_NO_ANSWER = "the database does not answer; try again in a moment"
 
 
 class Database:
@@ -87,17 +88,15 @@ class Database:
 
     @classmethod
     async def _open_postgresql(cls, url: str, pool_size: int) -> Self:
+        # Imported where it is used: it takes long, and most installations have none.
+        from lading.database.postgresql import PostgresqlPoints  # noqa: PLC0415 — see above
+
         options = {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True, "pool_recycle": 1800}
         reader = create_async_engine(url, isolation_level="AUTOCOMMIT", **options)
         writer = create_async_engine(url, **options)
         plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        try:
-            pool = await asyncpg.create_pool(plain, min_size=1, max_size=pool_size)
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            raise UnavailableError(
-                "the database does not answer: check database.url and that PostgreSQL runs"
-            ) from error
-        return cls(url=url, reader=reader, writer=writer, points=PostgresqlPoints(pool), lock=None)
+        points = await PostgresqlPoints.open(plain, size=pool_size)
+        return cls(url=url, reader=reader, writer=writer, points=points, lock=None)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -147,6 +146,11 @@ class Database:
             self._lock.close()
 
 
+def _is_unreachable_postgresql(error: BaseException | None) -> bool:
+    driver = sys.modules.get("asyncpg")  # what was never imported raised nothing
+    return driver is not None and isinstance(error, driver.PostgresConnectionError | driver.OperatorInterventionError)
+
+
 class _translated:  # noqa: N801 — reads as the statement it is
     """Turns a database that can't be reached into UnavailableError; all else passes."""
 
@@ -158,9 +162,9 @@ class _translated:  # noqa: N801 — reads as the statement it is
         if isinstance(error, OperationalError | InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         ):
-            raise UnavailableError(NO_ANSWER) from error
-        if isinstance(error, UNREACHABLE):
-            raise UnavailableError(NO_ANSWER) from error
+            raise UnavailableError(_NO_ANSWER) from error
+        if isinstance(error, OSError) or _is_unreachable_postgresql(error):
+            raise UnavailableError(_NO_ANSWER) from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

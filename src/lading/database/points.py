@@ -7,42 +7,53 @@ connection: a WAL reader never waits, and a point read takes microseconds; so ne
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import asyncpg  # type: ignore[import-untyped]  # ships no types
-from sqlalchemy import SelectBase
+from sqlalchemy import Dialect, SelectBase
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
-
-from lading.core.errors import UnavailableError
 
 Row = Sequence[Any]
 
-UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-"""What asyncpg raises when PostgreSQL is not there, goes, or comes."""
-NO_ANSWER = "the database does not answer; try again in a moment"
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question in one database's words. `constants` are values that stand in it, such as the words of an enumeration."""
+
+    sql: str
+    names: tuple[str, ...]
+    constants: Mapping[str, object]
+
+    def given(self, values: Mapping[str, object]) -> list[object]:
+        """The values in the order of their names."""
+        if not self.constants:
+            return [values[name] for name in self.names]
+        known = {**self.constants, **values}
+        return [known[name] for name in self.names]
 
 
 class Point:
-    """One prepared question. Compiled for both databases when it is made, at import."""
-
-    __slots__ = ("constants", "names_postgresql", "names_sqlite", "sql_postgresql", "sql_sqlite")
+    """One question, prepared for a database when it is first asked there."""
 
     def __init__(self, statement: SelectBase) -> None:
-        on_sqlite = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
-        on_postgresql = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
-        self.sql_sqlite, self.names_sqlite = str(on_sqlite), tuple(on_sqlite.positiontup or ())
-        self.sql_postgresql, self.names_postgresql = str(on_postgresql), tuple(on_postgresql.positiontup or ())
-        # Values that stand in the statement itself, such as the words of an enumeration.
-        self.constants = {name: value for name, value in on_sqlite.params.items() if value is not None}
+        self._statement = statement
 
-    def given(self, names: Sequence[str], values: Mapping[str, object]) -> list[object]:
-        """The values in the order of their names."""
-        if not self.constants:
-            return [values[name] for name in names]
-        known = {**self.constants, **values}
-        return [known[name] for name in names]
+    @cached_property
+    def on_sqlite(self) -> Prepared:
+        return self._prepared(sqlite.dialect(paramstyle="qmark"))
+
+    @cached_property
+    def on_postgresql(self) -> Prepared:
+        from sqlalchemy.dialects.postgresql import asyncpg  # noqa: PLC0415 — most installations have no PostgreSQL
+
+        return self._prepared(asyncpg.dialect())  # type: ignore[no-untyped-call]
+
+    def _prepared(self, dialect: Dialect) -> Prepared:
+        compiled = self._statement.compile(dialect=dialect)
+        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        return Prepared(str(compiled), tuple(compiled.positiontup or ()), constants)
 
 
 class Points(Protocol):
@@ -74,43 +85,16 @@ class SqlitePoints:
 
     async def first(self, point: Point, **values: object) -> Row | None:
         self.count += 1
-        cursor = self._connection.execute(point.sql_sqlite, point.given(point.names_sqlite, values))
+        prepared = point.on_sqlite
+        cursor = self._connection.execute(prepared.sql, prepared.given(values))
         row: Row | None = cursor.fetchone()
         cursor.close()  # an open cursor would hold its snapshot, and later reads would not see newer commits
         return row
 
     async def rows(self, point: Point, **values: object) -> Sequence[Row]:
         self.count += 1
-        return self._connection.execute(point.sql_sqlite, point.given(point.names_sqlite, values)).fetchall()
+        prepared = point.on_sqlite
+        return self._connection.execute(prepared.sql, prepared.given(values)).fetchall()
 
     async def close(self) -> None:
         self._connection.close()
-
-
-class PostgresqlPoints:
-    """Point reads on a small pool of asyncpg connections, each keeping its prepared statements."""
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self.count = 0
-        self._pool = pool
-
-    async def first(self, point: Point, **values: object) -> Row | None:
-        self.count += 1
-        given = point.given(point.names_postgresql, values)
-        try:
-            row: Row | None = await self._pool.fetchrow(point.sql_postgresql, *given)
-        except UNREACHABLE as error:
-            raise UnavailableError(NO_ANSWER) from error
-        return row
-
-    async def rows(self, point: Point, **values: object) -> Sequence[Row]:
-        self.count += 1
-        given = point.given(point.names_postgresql, values)
-        try:
-            found: Sequence[Row] = await self._pool.fetch(point.sql_postgresql, *given)
-        except UNREACHABLE as error:
-            raise UnavailableError(NO_ANSWER) from error
-        return found
-
-    async def close(self) -> None:
-        await self._pool.close()
