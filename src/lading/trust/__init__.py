@@ -1,0 +1,1 @@
+"""Who signed what: Notary v1 (TUF) metadata, its values and rules."""
