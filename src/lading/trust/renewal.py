@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lading.trust.errors import RenewalError, SigningKeysMissingError
-from lading.trust.metadata import Timestamp
+from lading.trust.metadata import Root, Snapshot, Timestamp
 from lading.trust.roles import ROOT, SNAPSHOT, TIMESTAMP, Role
 from lading.trust.signing import UnsignedFile, choose_signers, next_snapshot, next_timestamp
-from lading.trust.stored import StoredFiles
+from lading.trust.stored import StoredFiles, read_stored
 from lading.trust.verification import find_expiry
 
 
@@ -38,18 +38,19 @@ def plan_renewal(stored: StoredFiles, *, server_keys: Collection[str], now: date
 
     Errors: SigningKeysMissingError; RenewalError when the root is expired too.
     """
-    root_file, snapshot_file = stored.find_file(ROOT), stored.find_file(SNAPSHOT)
-    timestamp_file, timestamp = stored.find_file(TIMESTAMP), stored.find_timestamp()
-    if root_file is None or snapshot_file is None or timestamp_file is None or timestamp is None:
+    root_file, snapshot_file, timestamp_file = map(stored.find_file, (ROOT, SNAPSHOT, TIMESTAMP))
+    if root_file is None or snapshot_file is None or timestamp_file is None:
         return None
     stale = find_expiry(snapshot_file, SNAPSHOT, now) is not None
     if not stale and find_expiry(timestamp_file, TIMESTAMP, now) is None:
         return None
     if find_expiry(root_file, ROOT, now) is not None:
         raise RenewalError({})
-    root, made = stored.read_root(root_file), None
+    root, made = read_stored(Root.parse, root_file), None
     if stale:
-        made = next_snapshot(stored.find_snapshot(), {}, keyids=_signers(root.roles[SNAPSHOT], server_keys), now=now)
+        before = read_stored(Snapshot.parse, snapshot_file)
+        made = next_snapshot(before, {}, keyids=_signers(root.roles[SNAPSHOT], server_keys), now=now)
+    timestamp = read_stored(Timestamp.parse, timestamp_file)
     return RenewalPlan(made, snapshot_file.data, timestamp, _signers(root.roles[TIMESTAMP], server_keys), now)
 
 

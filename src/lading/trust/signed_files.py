@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import msgspec
@@ -68,7 +68,7 @@ class SignedFile:
     signatures: tuple[Signature, ...] = field(repr=False)
     type: str
     version: int  # perhaps zero or less, which only the role's own rules refuse
-    expires_at: datetime  # cut to microseconds
+    expires_at: datetime  # UTC, cut to microseconds
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -93,6 +93,6 @@ def _moment(text: str) -> datetime:
     if _MOMENT.fullmatch(text) is None:
         raise JSONInvalidError("not a metadata file: `expires` is not a moment of RFC 3339")
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the first and the last day may not be there elsewhere on earth
         raise JSONInvalidError(f"not a metadata file: {error}") from error

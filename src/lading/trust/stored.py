@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from lading.trust.canonical_json import JSONInvalidError
 from lading.trust.errors import MetadataInvalidError
-from lading.trust.metadata import Root, Snapshot, Timestamp
+from lading.trust.metadata import Snapshot, Timestamp
 from lading.trust.roles import SNAPSHOT, TIMESTAMP, RoleName
 from lading.trust.signed_files import SignedFile
 
@@ -29,27 +29,24 @@ class StoredFiles:
     def find_file(self, name: RoleName) -> SignedFile | None:
         """The role's current file."""
         data = self.current.get(name)
-        return None if data is None else _read(SignedFile.parse, data)
-
-    def read_root(self, file: SignedFile) -> Root:
-        """What a root of this repository says."""
-        return _read(Root.parse, file)
+        return None if data is None else read_stored(SignedFile.parse, data)
 
     def find_snapshot(self) -> Snapshot | None:
         """What the current snapshot says."""
         file = self.find_file(SNAPSHOT)
-        return None if file is None else _read(Snapshot.parse, file)
+        return None if file is None else read_stored(Snapshot.parse, file)
 
     def find_timestamp(self) -> Timestamp | None:
         """What the current timestamp says."""
         file = self.find_file(TIMESTAMP)
-        return None if file is None else _read(Timestamp.parse, file)
+        return None if file is None else read_stored(Timestamp.parse, file)
 
 
 _Given = TypeVar("_Given")
 
 
-def _read(parse: Callable[[_Given], _Read], given: _Given) -> _Read:
+def read_stored(parse: Callable[[_Given], _Read], given: _Given) -> _Read:
+    """What `parse` makes of something that is stored. Errors: RuntimeError when it cannot be read any more."""
     try:
         return parse(given)
     except (JSONInvalidError, MetadataInvalidError) as error:

@@ -32,7 +32,7 @@ from lading.trust.metadata import Root, Snapshot, Targets, Timestamp
 from lading.trust.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, RoleName
 from lading.trust.signed_files import SignedFile
 from lading.trust.signing import UnsignedFile, choose_signers, next_snapshot, next_timestamp
-from lading.trust.stored import StoredFiles
+from lading.trust.stored import StoredFiles, read_stored
 from lading.trust.verification import Refused, Verdict, find_expiry, find_mismatch, verify_root, verify_threshold
 
 _VERSION_BEFORE_FIRST = 1
@@ -82,7 +82,7 @@ def plan_update(
 
 def _root(gun: str, file: SignedFile | None, stored: StoredFiles, now: datetime) -> tuple[SignedFile, Root]:
     before_file = stored.find_file(ROOT)
-    before = None if before_file is None else stored.read_root(before_file)
+    before = None if before_file is None else read_stored(Root.parse, before_file)
     if file is None:
         if before_file is None or before is None:
             raise UpdateInvalidError("no pre-existing root and no root provided in update.")

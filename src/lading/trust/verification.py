@@ -12,7 +12,7 @@ Source: notary-protocol, parts 4.3, 5 and 5.1.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from lading.trust.canonical_json import JSONInvalidError
 from lading.trust.certificates import find_leaf, find_weakness, is_named_for, is_valid_at
@@ -91,7 +91,7 @@ def find_expiry(file: SignedFile, name: RoleName, now: datetime) -> str | None:
     """The sentence that the file is expired; None while it is not."""
     if now <= file.expires_at:
         return None
-    moment = file.expires_at.astimezone(UTC)
+    moment = file.expires_at
     day = f"{_DAYS[moment.weekday()]} {_MONTHS[moment.month - 1]} {moment.day}"
     return f"{name} expired at {day} {moment:%H:%M:%S} UTC {moment.year}"
 

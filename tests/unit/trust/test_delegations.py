@@ -15,7 +15,7 @@ from lading.trust.roles import TARGETS, RoleName
 from lading.trust.signed_files import SignedFile
 from lading.trust.update import plan_update
 from lading.trust.upload import parse_upload
-from unit.trust.publishing import (
+from support.publishing import (
     GUN,
     NOTHING,
     NOW,

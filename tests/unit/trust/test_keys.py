@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lading.trust.certificates import find_leaf, find_weakness, is_named_for, is_valid_at
 from lading.trust.keys import KeyInvalidError, PublicKey
 from lading.trust.signatures import Signature, verify_signature
-from unit.trust.publishing import GUN, NOW, SigningKey, an_rsa, certified, new_ecdsa, new_ed25519, spki
+from support.publishing import GUN, NOW, SigningKey, an_rsa, certified, new_ecdsa, new_ed25519, spki
 
 MESSAGE = b'{"_type":"Targets"}'
 PEM_RSA = SigningKey(

@@ -26,7 +26,7 @@ from lading.trust.stored import StoredFiles
 from lading.trust.update import plan_update
 from lading.trust.upload import parse_upload
 from lading.trust.verification import find_expiry, find_mismatch
-from unit.trust.publishing import GUN, LONG_AGO, NOW, Publisher, signed, stored, targets_document, written
+from support.publishing import GUN, LONG_AGO, NOW, Publisher, signed, stored, targets_document, written
 
 P = Publisher()
 SERVER = {P.snapshot_key.id, P.timestamp_key.id}
@@ -85,6 +85,8 @@ def test_a_delegation_without_paths_or_keys_is_read() -> None:
         b'{"signed":{"expires":"2030-13-01T00:00:00Z"}}',
         b'{"signed":{"expires":"2030-01-01T00:00:00"}}',
         b'{"signed":{"expires":"2030-01-01 00:00:00Z"}}',
+        b'{"signed":{"expires":"0001-01-01T00:00:00+05:00"}}',  # before the first moment there is, in UTC
+        b'{"signed":{"expires":"9999-12-31T23:59:59-05:00"}}',
         b'{"signed":{},"signatures":{}}',
         b'{"signed":{},"signatures":[{"sig":"not base64"}]}',
         b'{"signed":{},"signatures":[7]}',

@@ -23,7 +23,7 @@ from lading.trust.stored import StoredFiles
 from lading.trust.update import plan_update
 from lading.trust.upload import parse_upload
 from lading.trust.verification import find_mismatch, verify_root, verify_threshold
-from unit.trust.publishing import NOTHING, NOW
+from support.publishing import NOTHING, NOW
 
 SAMPLES = Path(__file__).parents[2] / "data" / "notary"
 REPOSITORIES = sorted(path.parent for path in SAMPLES.glob("*/root.json"))

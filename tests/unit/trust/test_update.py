@@ -26,7 +26,7 @@ from lading.trust.signed_files import SignedFile
 from lading.trust.stored import StoredFiles
 from lading.trust.update import UpdatePlan, plan_update
 from lading.trust.upload import parse_upload, roles_needed
-from unit.trust.publishing import (
+from support.publishing import (
     GUN,
     LONG_AGO,
     NOTHING,
