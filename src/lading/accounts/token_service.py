@@ -5,7 +5,7 @@ tell "not asked for" (fetch another token) from "refused". Source: Docker regist
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from lading.accounts.scopes import ACTIONS, CHANGES, RepositoryScope, Scopes
 from lading.core.clock import Clock
 from lading.core.names import RepositoryName
 from lading.keys.token_signing import TokenSigner
+from lading.web.principal import OnRefused
 
 _BY_CERTIFICATE = timedelta(seconds=60)
 """A token does not tell which key it was fetched with, so it ends soon after that may have been revoked. Clients take tokens
@@ -51,8 +52,7 @@ class TokenService:
     clock: Clock
     service: str
     lifetime: timedelta
-    refused: Callable[[Principal, str, str], None]
-    """Is told of who asked to change what he may not: with such a token a client comes no further."""
+    refused: OnRefused  # with a token that lacks what was asked for, a client comes no further
 
     async def issue(self, proof: Proof | None, scopes: Scopes, *, anonymous_access: bool) -> IssuedToken:
         """A token for who signed in (None: anonymous) with as much of `scopes` as is granted.

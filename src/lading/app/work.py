@@ -19,6 +19,7 @@ from lading.jobs.schedules import Schedules
 GARBAGE, HISTORY, EVENT_HISTORY = "onlinegc", "onlinegc_joblogs", "onlinegc_events"
 """Actions of jobs, in DTR's words."""
 
+_ANY_NUMBER = 2**31 - 1
 _KEEP = {
     "toKeep": "how many stay at most, the newest; 0: any number. Without it, the site setting says",
     "maxAge": "the oldest that stay, such as 720h; 0: of any age. Without it, the site setting says",
@@ -69,9 +70,6 @@ def handlers(parts: Parts) -> dict[str, Handler]:
 
     sync = DirectorySync(parts.database, parts.clock, parts.directory.settings, f"{parts.boot.replica}-jobs")
     return {GARBAGE: collect, HISTORY: trim_jobs, EVENT_HISTORY: trim_events, SYNC: sync}
-
-
-_ANY_NUMBER = 2**31 - 1
 
 
 async def set_schedules(parts: Parts) -> None:

@@ -151,8 +151,8 @@ def run_api(
 
 def _run_here(data: Path, work: Callable[[Api], Awaitable[_Result]]) -> _Result:
     # The whole server takes a second to import, and most commands only talk to one.
-    from lading.app.doors import make_rest  # noqa: PLC0415 — see above
     from lading.app.parts import Parts  # noqa: PLC0415 — see above
+    from lading.app.rest import make_rest  # noqa: PLC0415 — see above
     from lading.cli.local import run_local  # noqa: PLC0415 — see above
 
     async def here(parts: Parts) -> _Result:

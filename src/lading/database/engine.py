@@ -8,7 +8,6 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,10 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from lading.core.errors import UnavailableError
-from lading.database.points import Points, SqlitePoints
+from lading.database.points import NO_ANSWER, Points, SqlitePoints
 
 _READERS = 4
-_NO_ANSWER = "the database does not answer; try again in a moment"
 
 
 class Database:
@@ -101,7 +99,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for questions, each its own transaction. Errors: UnavailableError."""
-        with _translated():
+        with _translated(self.points.unreachable):
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -112,7 +110,7 @@ class Database:
         `durable=False` is for what may be lost when the machine (not the process) dies: the commit does not wait for
         the disk. Errors: UnavailableError when the database can't be reached or stays locked.
         """
-        with _translated():
+        with _translated(self.points.unreachable):
             if self._lock is None:
                 async with self._writer.begin() as connection:
                     if not durable:
@@ -146,13 +144,11 @@ class Database:
             self._lock.close()
 
 
-def _is_unreachable_postgresql(error: BaseException | None) -> bool:
-    driver = sys.modules.get("asyncpg")  # what was never imported raised nothing
-    return driver is not None and isinstance(error, driver.PostgresConnectionError | driver.OperatorInterventionError)
-
-
 class _translated:  # noqa: N801 — reads as the statement it is
     """Turns a database that can't be reached into UnavailableError; all else passes."""
+
+    def __init__(self, unreachable: tuple[type[BaseException], ...]) -> None:
+        self._unreachable = unreachable
 
     def __enter__(self) -> None: ...
 
@@ -162,9 +158,9 @@ class _translated:  # noqa: N801 — reads as the statement it is
         if isinstance(error, OperationalError | InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         ):
-            raise UnavailableError(_NO_ANSWER) from error
-        if isinstance(error, OSError) or _is_unreachable_postgresql(error):
-            raise UnavailableError(_NO_ANSWER) from error
+            raise UnavailableError(NO_ANSWER) from error
+        if isinstance(error, self._unreachable):
+            raise UnavailableError(NO_ANSWER) from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

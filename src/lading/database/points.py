@@ -16,6 +16,7 @@ from sqlalchemy import Dialect, SelectBase
 from sqlalchemy.dialects import sqlite
 
 Row = Sequence[Any]
+NO_ANSWER = "the database does not answer; try again in a moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Points(Protocol):
     """Answers points. `count` says how many it has answered, for the bench."""
 
     count: int
+    unreachable: tuple[type[BaseException], ...]
+    """What the driver raises when the database is not there, goes, or comes."""
 
     async def first(self, point: Point, **values: object) -> Row | None:
         """The first row, or None. Errors: UnavailableError when the database can't be reached."""
@@ -74,6 +77,8 @@ class Points(Protocol):
 
 class SqlitePoints:
     """Point reads on one read-only connection of this process, used from the event loop's thread only."""
+
+    unreachable: tuple[type[BaseException], ...] = (OSError,)
 
     def __init__(self, path: Path) -> None:
         self.count = 0

@@ -6,15 +6,17 @@ from typing import Self
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from lading.core.errors import UnavailableError
-from lading.database.points import Point, Row
-
-_UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-"""What asyncpg raises when PostgreSQL is not there, goes, or comes."""
-_NO_ANSWER = "the database does not answer; try again in a moment"
+from lading.database.points import NO_ANSWER, Point, Row
 
 
 class PostgresqlPoints:
     """Point reads on a small pool of asyncpg connections, each keeping its prepared statements."""
+
+    unreachable: tuple[type[BaseException], ...] = (
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+    )
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.count = 0
@@ -35,8 +37,8 @@ class PostgresqlPoints:
         prepared = point.on_postgresql
         try:
             row: Row | None = await self._pool.fetchrow(prepared.sql, *prepared.given(values))
-        except _UNREACHABLE as error:
-            raise UnavailableError(_NO_ANSWER) from error
+        except self.unreachable as error:
+            raise UnavailableError(NO_ANSWER) from error
         return row
 
     async def rows(self, point: Point, **values: object) -> Sequence[Row]:
@@ -44,8 +46,8 @@ class PostgresqlPoints:
         prepared = point.on_postgresql
         try:
             found: Sequence[Row] = await self._pool.fetch(prepared.sql, *prepared.given(values))
-        except _UNREACHABLE as error:
-            raise UnavailableError(_NO_ANSWER) from error
+        except self.unreachable as error:
+            raise UnavailableError(NO_ANSWER) from error
         return found
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from lading.edge.lifeline import die_with_parent
 _REPLACE_SECONDS = (
     10.0  # how long a new worker has for its start before the old one is ended; the dead are replaced at once
 )
-_APPLICATION = "lading.app.processes:application"
+_APPLICATION = "lading.app.app_worker:application"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 import msgspec
 import structlog
 
-from lading.access import Principal
 from lading.blobs.store import BlobKey, BlobStore
 from lading.core.digests import Digest
 from lading.core.errors import InvalidError, Kind, LadingError, UnauthenticatedError
@@ -39,7 +38,7 @@ from lading.registry.push import Pushes
 from lading.registry.switches import CurrentSwitches
 from lading.registry.uploads import CHUNK_MINIMUM, Begun, Body, Stored, UploadRequest, Uploads, Verdict
 from lading.web.exchange import Answer, FileBody, Headers, Request, parse_length
-from lading.web.principal import Authenticator, RegistryToken
+from lading.web.principal import Authenticator, OnRefused, RegistryToken
 
 log = structlog.get_logger()
 
@@ -135,8 +134,7 @@ class RegistryDoor:
     blobs: BlobStore
     manifest_limit_bytes: int
     spool: Path | None
-    refused: Callable[[Principal, str, str], None]
-    """Is told of who asked to change what he may not."""
+    refused: OnRefused
 
     async def __call__(self, request: Request) -> Answer:
         try:

@@ -6,7 +6,7 @@ first, by `ApiDoor`. Names with slashes are one path segment with `%2F`: paths a
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 from urllib.parse import unquote
@@ -27,7 +27,7 @@ from lading.web import description
 from lading.web.cookies import CSRF_HEADER, SESSION_COOKIE, find_cookie
 from lading.web.errors import INTERNAL, error_answer, refusal
 from lading.web.exchange import Answer, ClientCertificate, Headers, Request
-from lading.web.principal import BrowserSession
+from lading.web.principal import BrowserSession, OnRefused
 
 log = structlog.get_logger()
 
@@ -80,9 +80,6 @@ def signed_in(request: HttpRequest) -> Principal:
 Caller = Annotated[Principal, Depends(caller)]
 SignedIn = Annotated[Principal, Depends(signed_in)]
 
-Refused = Callable[[Principal, str, str], None]
-"""Is told of who asked to change what he may not, the method and the path; no I/O."""
-
 
 class ApiDoor:
     """The door of `/api/v0` and `/enzi/v0`. `everyone` is who those without credentials are."""
@@ -93,7 +90,7 @@ class ApiDoor:
         credentials: Credentials,
         *,
         everyone: Principal = ANONYMOUS,
-        refused: Refused | None = None,
+        refused: OnRefused | None = None,
     ) -> None:
         self._app = app
         self._credentials = credentials
@@ -276,7 +273,7 @@ def make_api(
     *,
     version: str,
     everyone: Principal = ANONYMOUS,
-    refused: Refused | None = None,
+    refused: OnRefused | None = None,
 ) -> ApiDoor:
     """The REST doors that `routers` make up; their paths begin with `/api/v0` or `/enzi/v0`.
 

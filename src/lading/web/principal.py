@@ -7,6 +7,9 @@ from typing import Protocol
 from lading.access import Principal
 from lading.web.exchange import ClientCertificate, Headers
 
+OnRefused = Callable[[Principal, str, str], None]
+"""Is told of who asked to change what he may not: the action (a method, or `push`), and on what. No I/O."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegistryToken:
