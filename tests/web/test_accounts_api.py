@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from lading import __version__
+from lading.accounts.passwords import HashParameters, Passwords
+from lading.accounts.tables import accounts
 from lading.core.errors import UnauthenticatedError
 from lading.events.tables import events
 from support.apps import PASSWORD, SERVICE, Doors
@@ -45,6 +47,37 @@ async def test_a_token_of_somebody_else_does_not_exist(doors: Doors) -> None:
         named, nobody = [await bob.get("/api/v0/api_tokens", params={"username": name}) for name in ("alice", "alicf")]
         assert named.status_code == nobody.status_code == 404
         assert len((await admin.get("/api/v0/api_tokens", params={"username": "alice"})).json()) == 1
+
+
+async def test_a_password_hashed_by_other_parameters_is_hashed_anew_at_its_owners_sign_in(doors: Doors) -> None:
+    """Who makes the parameters stronger need not ask everybody for a new password."""
+    weaker = Passwords(HashParameters(memory_kib=16, iterations=1, lanes=1)).hash_now(PASSWORD)
+    is_alice = accounts.c.name == "alice"
+    async with doors.database.write() as unit:
+        await unit.execute(update(accounts).where(is_alice).values(password_hash=weaker))
+    async with doors.client("alice", "wrong") as stranger:
+        assert (await stranger.get("/auth/token", params={"service": SERVICE})).status_code == 401
+    async with doors.database.read() as connection:
+        assert await connection.scalar(select(accounts.c.password_hash).where(is_alice)) == weaker
+    async with doors.client("alice") as alice:
+        for _ in range(2):
+            assert (await alice.get("/auth/token", params={"service": SERVICE})).status_code == 200
+    async with doors.database.read() as connection:
+        kept = await connection.scalar(select(accounts.c.password_hash).where(is_alice))
+    assert kept.startswith("$argon2id$v=19$m=8192,t=1,p=1$")
+
+
+async def test_a_users_settings_stay_as_they_were_set(doors: Doors) -> None:
+    path = "/api/v0/accounts/alice/settings"
+    async with doors.client("alice") as alice, doors.client("bob") as bob, doors.client("admin") as admin:
+        first = (await alice.get(path)).json()
+        assert list(first) == ["ContentCacheUUID"]
+        changed = await alice.patch(path, json={"contentCacheUUID": "5b8f"})
+        assert (changed.status_code, changed.json()) == (200, {"ContentCacheUUID": "5b8f"})
+        assert (await alice.patch(path, json={})).json() == (await admin.get(path)).json() == changed.json()
+        for answer in (await bob.get(path), await bob.patch(path, json={"contentCacheUUID": "1"})):
+            assert answer.status_code in {403, 404}
+        assert (await alice.get(path)).json() == changed.json()
 
 
 async def test_attack_16_server_owned_fields_are_refused(doors: Doors) -> None:
