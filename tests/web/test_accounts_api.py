@@ -64,7 +64,7 @@ async def test_a_password_hashed_by_other_parameters_is_hashed_anew_at_its_owner
             assert (await alice.get("/auth/token", params={"service": SERVICE})).status_code == 200
     async with doors.database.read() as connection:
         kept = await connection.scalar(select(accounts.c.password_hash).where(is_alice))
-    assert kept.startswith("$argon2id$v=19$m=8192,t=1,p=1$")
+    assert str(kept).startswith("$argon2id$v=19$m=8192,t=1,p=1$")
 
 
 async def test_a_users_settings_stay_as_they_were_set(doors: Doors) -> None:
