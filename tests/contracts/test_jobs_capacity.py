@@ -46,33 +46,29 @@ async def test_a_job_waits_until_its_worker_has_room_for_all_that_it_takes(
     worker = Worker(
         database, clock, dict.fromkeys(names, hold), "here", {"scan": 5, "disk": 3}, Timing(stop=timedelta(seconds=1))
     )
-    made = [
-        await queue.submit(JobRequest(action, capacity=capacity))
-        for action, capacity in (
-            ("scan", {"disk": 4}),  # never has room
-            ("scan", {"disk": 2}),
-            ("scan", {"disk": 2}),  # not beside the one before
-            ("copy", {"disk": 1}),
-            ("copy", {}),  # one of an action, where nothing is said
-            ("scan", {"scan": 4}),  # four beside one
-            ("scan", {}),  # a sixth
-        )
-    ]
+    wanted = (
+        ("scan", {"disk": 4}),  # never has room
+        ("scan", {"disk": 2}),
+        ("scan", {"disk": 2}),  # not beside the one before
+        ("copy", {"disk": 1}),
+        ("copy", {}),  # one of an action, where nothing is said
+        ("scan", {"scan": 4}),  # four beside one
+        ("scan", {}),  # a sixth
+    )
+    made = []
+    for action, capacity in wanted:
+        made.append(await queue.submit(JobRequest(action, capacity=capacity)))
+        clock.move(timedelta(seconds=1))  # who came first is claimed first
     while await worker.run_one():
         clock.move(timedelta(microseconds=1))
     stand = [(await queue.get(job.id)).status for job in made]
     running, waiting = Status.RUNNING, Status.WAITING
-    # Claimed in the order of their ids, as all came at one moment: which of two alike runs is chance, how many is not.
-    assert stand[0] == waiting
-    assert [stand[1], stand[2]].count(running) <= 1
-    assert [stand[3], stand[4]].count(running) == 1
+    assert stand == [waiting, running, waiting, running, waiting, running, waiting]
     taken: dict[str, int] = {}
-    for job in made:
-        if (await queue.get(job.id)).status is running:
-            for name, number in job.takes.items():
-                taken[name] = taken.get(name, 0) + number
-    assert taken["scan"] <= 5
-    assert taken["disk"] <= 3
+    for job, status in zip(made, stand, strict=True):
+        for name, number in job.takes.items() if status is running else ():
+            taken[name] = taken.get(name, 0) + number
+    assert taken == {"scan": 5, "disk": 3, "copy": 1}
     release.set()
     await worker.wait()
     while await worker.run_one():
