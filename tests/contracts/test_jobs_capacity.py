@@ -46,7 +46,7 @@ async def test_a_job_waits_until_its_worker_has_room_for_all_that_it_takes(
     worker = Worker(
         database, clock, dict.fromkeys(names, hold), "here", {"scan": 5, "disk": 3}, Timing(stop=timedelta(seconds=1))
     )
-    wanted = (
+    wanted: tuple[tuple[str, dict[str, int]], ...] = (
         ("scan", {"disk": 4}),  # never has room
         ("scan", {"disk": 2}),
         ("scan", {"disk": 2}),  # not beside the one before
